@@ -1,0 +1,1 @@
+"""Back ends of ``mlstm``; naive.py is the definition."""

@@ -1,0 +1,218 @@
+"""Back ends of the kernels: what there is, what can run here, and which one a call takes.
+
+A back end is declared by a row in the table of its operator; its module is imported when the back end is first used,
+so that importing :mod:`components` imports none of the optional packages.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import difflib
+import functools
+import importlib
+import importlib.util
+import logging
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+
+logger = logging.getLogger(__name__)
+
+_forced: contextvars.ContextVar[tuple[tuple[str, str], ...]] = contextvars.ContextVar("forced_backends", default=())
+
+
+class BackendUnavailableError(RuntimeError):
+    """A back end was asked for by name but cannot run; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One way to compute an operator, as declared in the operator's table.
+
+    Args:
+        name: its public name; the module of this name in the operator's folder holds a function called like the operator.
+        devices: device types it runs on, for example ``("cpu", "cuda")``.
+        package: the optional package that it needs, or None.
+        remedy: what a user types where ``package`` is missing.
+        traceable: made of PyTorch operations only, so that TorchScript and ONNX can record it.
+        automatic: whether "auto" may choose it.
+        interpreter: environment variable that lets the back end run on a CPU for tests, or None.
+    """
+
+    name: str
+    devices: tuple[str, ...]
+    package: str | None = None
+    remedy: str = ""
+    traceable: bool = False
+    automatic: bool = True
+    interpreter: str | None = None
+
+    def reason(self) -> str:
+        """Why the back end cannot run on this machine, with the remedy; an empty string where it can."""
+        if self.package is not None and importlib.util.find_spec(self.package) is None:
+            return f"the package {self.package} is not installed: {self.remedy}"
+        if "cpu" not in self.devices and not torch.cuda.is_available() and not self.interpreted():
+            return "PyTorch sees no CUDA device: install a CUDA build of PyTorch on a machine with an NVIDIA GPU"
+        return ""
+
+    def interpreted(self) -> bool:
+        """Whether the environment asks for the interpreter, which runs the back end on CPU tensors, slowly."""
+        return self.interpreter is not None and os.environ.get(self.interpreter, "0") not in ("", "0")
+
+    def runs_on(self, device_type: str) -> bool:
+        """Whether tensors on ``device_type`` ("cpu", "cuda", …) are accepted."""
+        return device_type in self.devices or (device_type == "cpu" and self.interpreted())
+
+
+@dataclass(frozen=True)
+class BackendRecord:
+    """What :func:`backends` tells of one back end.
+
+    Attributes:
+        name: the name that ``backend=`` and :func:`use_backend` take.
+        available: whether it can run on this machine.
+        reason: why not, with the remedy; empty where it is available.
+        devices: the device types it runs on.
+    """
+
+    name: str
+    available: bool
+    reason: str
+    devices: tuple[str, ...]
+
+
+_ANY_DEVICE = ("cpu", "cuda", "mps", "xpu", "meta")
+_TRITON = Backend(
+    "triton", ("cuda",), "triton", "pip install 'scanseg[cuda]'", automatic=True, interpreter="TRITON_INTERPRET"
+)
+_NUMBA = Backend("numba", ("cpu",), "numba", "pip install numba")
+_MAMBA = Backend("mamba_ssm", ("cuda",), "mamba_ssm", "pip install 'scanseg[mamba]' (needs nvcc)")
+_NAIVE = Backend("naive", _ANY_DEVICE, traceable=True, automatic=False)
+_TORCH = Backend("torch", _ANY_DEVICE, traceable=True)
+
+FOLDERS = {"selective_scan": "scan", "cross_selective_scan": "cross_scan", "mlstm": "matrix_lstm"}
+
+# In order of preference: "auto" takes the first that runs on the device of the input.
+TABLE: dict[str, tuple[Backend, ...]] = {
+    "selective_scan": (_MAMBA, _TRITON, _NUMBA, _TORCH, _NAIVE),
+    "cross_selective_scan": (_MAMBA, _TRITON, _NUMBA, _TORCH, _NAIVE),
+    "mlstm": (
+        Backend("chunkwise", _ANY_DEVICE, traceable=True),
+        Backend(
+            "mlstm_kernels", ("cpu", "cuda"), "mlstm_kernels", "pip install 'scanseg[xlstm]' (NXAI Community licence)",
+            automatic=False,
+        ),
+        _NAIVE,
+    ),
+}  # fmt: skip
+
+
+def backends(op: str) -> list[BackendRecord]:
+    """List the back ends of an operator, the preferred one first.
+
+    Args:
+        op: "selective_scan", "cross_selective_scan" or "mlstm".
+
+    Returns:
+        One :class:`BackendRecord` for each back end.
+
+    Raises:
+        ValueError: if ``op`` is no operator.
+
+    Example:
+        >>> [record.name for record in backends("mlstm")]
+        ['chunkwise', 'mlstm_kernels', 'naive']
+    """
+    return [BackendRecord(b.name, not b.reason(), b.reason(), b.devices) for b in _table(op)]
+
+
+@contextlib.contextmanager
+def use_backend(op: str, name: str) -> Iterator[None]:
+    """Force one back end for all calls of an operator inside a ``with`` block that leave ``backend`` at "auto".
+
+    Args:
+        op: the operator, as in :func:`backends`.
+        name: the back end, or "auto".
+
+    Raises:
+        ValueError: if the operator or the back end does not exist.
+        BackendUnavailableError: if the back end cannot run on this machine.
+
+    Example:
+        >>> with use_backend("selective_scan", "naive"):
+        ...     pass
+    """
+    if name != "auto":
+        _available(op, name)
+    token = _forced.set((*_forced.get(), (op, name)))
+    try:
+        yield
+    finally:
+        _forced.reset(token)
+
+
+def dispatch(op: str, backend: str, device_type: str) -> Callable:
+    """Return the function that computes ``op`` for tensors on ``device_type``.
+
+    Args:
+        op: the operator, as in :func:`backends`.
+        backend: a back end's name, or "auto" for the one that :func:`use_backend` forces, else the best available.
+        device_type: "cpu", "cuda", …
+
+    Raises:
+        ValueError: if the operator or the back end does not exist.
+        BackendUnavailableError: if the back end asked for cannot run here.
+    """
+    name = backend if backend != "auto" else dict(_forced.get()).get(op, "auto")
+    return _dispatch(op, name, device_type, torch.jit.is_tracing() or torch.compiler.is_exporting())
+
+
+@functools.cache
+def _resolve(op: str, name: str, device_type: str, recording: bool) -> Callable:
+    if name == "auto":
+        name = _best(op, device_type, recording)
+        logger.info("%s on %s: back end %s%s", op, device_type, name, " (recording)" if recording else "")
+    else:
+        chosen = _available(op, name)
+        if not chosen.runs_on(device_type):
+            raise BackendUnavailableError(
+                f"back end '{name}' of {op} runs on {', '.join(chosen.devices)}, but the input is on {device_type}: "
+                "move the input, or choose another back end"
+            )
+    return getattr(importlib.import_module(f"components.kernels.{FOLDERS[op]}.{name}"), op)
+
+
+# Constant under torch.compile: the choice is made while the graph is recorded and leaves no break in it.
+_dispatch = torch.compiler.assume_constant_result(_resolve)
+
+
+def _best(op: str, device_type: str, recording: bool) -> str:
+    for backend in _table(op):
+        usable = backend.automatic and backend.runs_on(device_type) and not backend.reason()
+        if usable and not (backend.interpreted() and device_type == "cpu") and (backend.traceable or not recording):
+            return backend.name
+    raise BackendUnavailableError(f"no back end of {op} runs on {device_type}: move the input to the CPU")
+
+
+def _available(op: str, name: str) -> Backend:
+    for backend in _table(op):
+        if backend.name == name:
+            if reason := backend.reason():
+                raise BackendUnavailableError(f"back end '{name}' of {op} cannot run here: {reason}")
+            return backend
+    raise ValueError(_unknown(f"back end of {op}", name, [*(b.name for b in _table(op)), "auto"]))
+
+
+def _table(op: str) -> tuple[Backend, ...]:
+    if op not in TABLE:
+        raise ValueError(_unknown("operator", op, list(TABLE)))
+    return TABLE[op]
+
+
+def _unknown(what: str, name: str, valid: list[str]) -> str:
+    close = difflib.get_close_matches(name, valid, n=1)
+    hint = f", did you mean '{close[0]}'?" if close else ""
+    return f"unknown {what} '{name}'{hint} Valid: {', '.join(valid)}"

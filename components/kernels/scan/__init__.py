@@ -1,0 +1,1 @@
+"""Back ends of ``selective_scan``; naive.py is the definition."""
