@@ -21,7 +21,7 @@ def selective_scan(
     if delta_bias is not None:
         delta = delta + delta_bias[:, None]
     if delta_softplus:
-        delta = F.softplus(delta, threshold=1e9)
+        delta = F.softplus(delta)
     rows_per_group = u.shape[1] // B.shape[1]
     B = B.repeat_interleave(rows_per_group, dim=1)
     C = C.repeat_interleave(rows_per_group, dim=1)
