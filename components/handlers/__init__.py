@@ -1,0 +1,8 @@
+"""Handlers of MONAI and Ignite engines: scores and history as files, freezing, progress."""
+
+from .freeze import FreezeEncoder
+from .history import HistoryWriter
+from .progress import Progress
+from .scores import ScoreWriter
+
+__all__ = ["FreezeEncoder", "HistoryWriter", "Progress", "ScoreWriter"]

@@ -1,0 +1,108 @@
+"""The course of a training as a table."""
+
+from __future__ import annotations
+
+import csv
+import io
+from numbers import Number
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import torch
+from ignite.engine import Engine, Events
+
+from components.files import write_text
+
+from .output import first_loss
+
+FIXED = ("epoch", "loss", "learning_rate", "seconds")
+
+
+class HistoryWriter:
+    """Writes ``history.csv`` with one row an epoch: loss, learning rate, seconds and the validation's metrics.
+
+    The loss is the mean over the iterations of the epoch; the learning rate is the one that the epoch was trained with;
+    the seconds are those of the training alone. The file is whole after every epoch. A resumed training keeps the rows
+    before its first epoch and goes on below them; one that starts at epoch 1 starts a new table.
+
+    Of many processes the first one writes, with its own loss.
+
+    Args:
+        output_dir: folder of ``history.csv``; made where it is missing.
+        evaluator: the engine that validates; its metrics go into the row of the epoch that it validated.
+        optimizer: where the learning rate stands; the trainer's ``optimizer`` by default.
+    """
+
+    def __init__(
+        self, output_dir: str, evaluator: Engine | None = None, optimizer: torch.optim.Optimizer | None = None
+    ) -> None:
+        self.path = Path(output_dir) / "history.csv"
+        self.evaluator = evaluator
+        self.optimizer = optimizer
+        self._rows: dict[int, dict[str, Any]] | None = None
+        self._losses: list[float] = []
+        self._learning_rate: float | None = None
+
+    def attach(self, engine: Engine) -> None:
+        """Register with a trainer, and with the evaluator where there is one."""
+        if idist.get_rank() > 0:
+            return
+        engine.add_event_handler(Events.STARTED, self._forget)
+        engine.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._iteration)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._end_epoch)
+        if self.evaluator is not None:
+            self.evaluator.add_event_handler(Events.COMPLETED, self._validated, engine)
+
+    def _forget(self) -> None:
+        self._rows = None
+
+    def _start_epoch(self, engine: Engine) -> None:
+        if self._rows is None:  # not at STARTED: a checkpoint that is loaded then still moves the epoch on
+            self._rows = {epoch: row for epoch, row in self._read().items() if epoch < engine.state.epoch}
+        self._losses = []
+        optimizer = self.optimizer or getattr(engine, "optimizer", None)
+        self._learning_rate = optimizer.param_groups[0]["lr"] if optimizer is not None else None
+
+    def _iteration(self, engine: Engine) -> None:
+        if (loss := first_loss(engine.state.output)) is not None:
+            self._losses.append(loss)
+
+    def _end_epoch(self, engine: Engine) -> None:
+        row = self._row(engine.state.epoch)
+        row["loss"] = sum(self._losses) / len(self._losses) if self._losses else None
+        row["learning_rate"] = self._learning_rate
+        row["seconds"] = engine.state.times[Events.EPOCH_COMPLETED.name]
+        self._write()
+
+    def _validated(self, evaluator: Engine, trainer: Engine) -> None:
+        if self._rows is None:  # validation before the first epoch has no row
+            return
+        scalars = {name: _number(value) for name, value in evaluator.state.metrics.items()}
+        self._row(trainer.state.epoch).update({n: v for n, v in scalars.items() if v is not None and n not in FIXED})
+        self._write()
+
+    def _row(self, epoch: int) -> dict[str, Any]:
+        return self._rows.setdefault(epoch, {"epoch": epoch})
+
+    def _read(self) -> dict[int, dict[str, Any]]:
+        if not self.path.is_file():
+            return {}
+        with self.path.open(encoding="utf-8", newline="") as file:
+            return {int(row["epoch"]): {k: v for k, v in row.items() if v} for row in csv.DictReader(file)}
+
+    def _write(self) -> None:
+        rows = [self._rows[epoch] for epoch in sorted(self._rows)]
+        columns = dict.fromkeys([*FIXED, *(name for row in rows for name in row)])
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(columns), restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
+        write_text(self.path, text.getvalue())
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, torch.Tensor) and value.numel() == 1:
+        return float(value)
+    return float(value) if isinstance(value, Number) else None

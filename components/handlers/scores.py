@@ -1,0 +1,91 @@
+"""The scores of an evaluation as files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+from ignite.engine import Engine, Events
+from monai.data import MetaTensor
+from monai.utils import ImageMetaKey, convert_to_numpy
+
+from components.files import case_name, write_text
+from components.metrics import ScoreTable
+
+
+class ScoreWriter:
+    """Scores every case of an evaluator and writes ``metrics.csv`` (case × class) and ``metrics.json`` (means).
+
+    It reads the engine's decollated output after postprocessing: integer label maps with one channel, on the grid of
+    the ground truth. The voxel size comes from the affine of the ground truth and the name of a case from the file of
+    its image. When the epoch ends both files are written, never in part, and the means go into the engine's metrics as
+    ``strict_dice``, ``strict_hd95_mm`` and so on; a handler that logs the metrics stands after this one.
+
+    With many processes attach it in each of them: the first one gathers the rows and writes.
+
+    Args:
+        output_dir: folder of the two files; made where it is missing.
+        class_names: names of the foreground classes; label ``k`` is ``class_names[k - 1]``.
+        pred_key: key of the predicted label map.
+        label_key: key of the ground truth.
+        name_key: key of the image, whose file names the case.
+
+    Raises:
+        ValueError: while it runs, if a map is not a label map with one channel, has no affine, or does not fit.
+    """
+
+    def __init__(
+        self,
+        output_dir: str,
+        class_names: Sequence[str],
+        pred_key: str = "pred",
+        label_key: str = "label",
+        name_key: str = "image",
+    ) -> None:
+        self.output_dir = Path(output_dir)
+        self.class_names = list(class_names)
+        self.pred_key, self.label_key, self.name_key = pred_key, label_key, name_key
+        self.table = ScoreTable(class_names)
+
+    def attach(self, engine: Engine) -> None:
+        """Register with an evaluator."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self._start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._iteration)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._end)
+
+    def _start(self) -> None:
+        self.table = ScoreTable(self.class_names)
+
+    def _iteration(self, engine: Engine) -> None:
+        if not isinstance(engine.state.output, list):
+            raise ValueError("ScoreWriter needs single cases: leave decollate=True on the evaluator")
+        for item in engine.state.output:
+            self._score(item)
+
+    def _score(self, item: dict[str, Any]) -> None:
+        prediction, truth = item[self.pred_key], item[self.label_key]
+        name = getattr(item.get(self.name_key, truth), "meta", {}).get(ImageMetaKey.FILENAME_OR_OBJ)
+        if not isinstance(truth, MetaTensor) or name is None:
+            raise ValueError(
+                f"the {self.label_key!r} has no affine or the {self.name_key!r} no file name: "
+                "load both with LoadImaged, and keep them as MetaTensor"
+            )
+        for key, labels in ((self.pred_key, prediction), (self.label_key, truth)):
+            if labels.shape[0] != 1:
+                raise ValueError(
+                    f"the {key!r} of {name} has shape {tuple(labels.shape)}, but needs one channel of labels: "
+                    f"add AsDiscreted(keys={key!r}, argmax=True) to the postprocessing"
+                )
+        spacing = [float(size) for size in truth.pixdim]
+        self.table.add(case_name(name), convert_to_numpy(prediction[0]), convert_to_numpy(truth[0]), spacing)
+
+    def _end(self, engine: Engine) -> None:
+        for rows in idist.all_gather(self.table.rows):
+            self.table.merge(rows)
+        for convention, means in self.table.summary()["mean"].items():
+            engine.state.metrics.update({f"{convention}_{s}": mean for s, mean in means.items() if mean is not None})
+        if idist.get_rank() == 0:
+            write_text(self.output_dir / "metrics.csv", self.table.csv())
+            write_text(self.output_dir / "metrics.json", self.table.json())
