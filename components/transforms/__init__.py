@@ -1,0 +1,5 @@
+"""Transforms that MONAI does not have."""
+
+from components.transforms.piecewise_affine import RandPiecewiseAffine, RandPiecewiseAffined
+
+__all__ = ["RandPiecewiseAffine", "RandPiecewiseAffined"]
