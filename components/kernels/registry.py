@@ -15,7 +15,7 @@ import importlib.util
 import logging
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -40,6 +40,7 @@ class Backend:
         traceable: made of PyTorch operations only, so that TorchScript and ONNX can record it.
         automatic: whether "auto" may choose it.
         interpreter: environment variable that lets the back end run on a CPU for tests, or None.
+        composed: for ``cross_selective_scan``: four scanned copies of the image, given to ``selective_scan``.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Backend:
     traceable: bool = False
     automatic: bool = True
     interpreter: str | None = None
+    composed: bool = False
 
     def reason(self) -> str:
         """Why the back end cannot run on this machine, with the remedy; an empty string where it can."""
@@ -98,7 +100,11 @@ FOLDERS = {"selective_scan": "scan", "cross_selective_scan": "cross_scan", "mlst
 # In order of preference: "auto" takes the first that runs on the device of the input.
 TABLE: dict[str, tuple[Backend, ...]] = {
     "selective_scan": (_MAMBA, _TRITON, _NUMBA, _TORCH, _NAIVE),
-    "cross_selective_scan": (_MAMBA, _TRITON, _NUMBA, _TORCH, _NAIVE),
+    "cross_selective_scan": (
+        *(replace(backend, composed=True) for backend in (_MAMBA, _TRITON)),
+        _NUMBA,
+        *(replace(backend, composed=True) for backend in (_TORCH, _NAIVE)),
+    ),
     "mlstm": (
         Backend("chunkwise", _ANY_DEVICE, traceable=True),
         Backend(
@@ -173,8 +179,8 @@ def dispatch(op: str, backend: str, device_type: str) -> Callable:
 @functools.cache
 def _resolve(op: str, name: str, device_type: str, recording: bool) -> Callable:
     if name == "auto":
-        name = _best(op, device_type, recording)
-        logger.info("%s on %s: back end %s%s", op, device_type, name, " (recording)" if recording else "")
+        chosen = _best(op, device_type, recording)
+        logger.info("%s on %s: back end %s%s", op, device_type, chosen.name, " (recording)" if recording else "")
     else:
         chosen = _available(op, name)
         if not chosen.runs_on(device_type):
@@ -182,18 +188,20 @@ def _resolve(op: str, name: str, device_type: str, recording: bool) -> Callable:
                 f"back end '{name}' of {op} runs on {', '.join(chosen.devices)}, but the input is on {device_type}: "
                 "move the input, or choose another back end"
             )
-    return getattr(importlib.import_module(f"components.kernels.{FOLDERS[op]}.{name}"), op)
+    module = importlib.import_module(f"components.kernels.{FOLDERS[op]}.{'composed' if chosen.composed else chosen.name}")
+    function = getattr(module, op)
+    return functools.partial(function, backend=chosen.name) if chosen.composed else function
 
 
 # Constant under torch.compile: the choice is made while the graph is recorded and leaves no break in it.
 _dispatch = torch.compiler.assume_constant_result(_resolve)
 
 
-def _best(op: str, device_type: str, recording: bool) -> str:
+def _best(op: str, device_type: str, recording: bool) -> Backend:
     for backend in _table(op):
         usable = backend.automatic and backend.runs_on(device_type) and not backend.reason()
         if usable and not (backend.interpreted() and device_type == "cpu") and (backend.traceable or not recording):
-            return backend.name
+            return backend
     raise BackendUnavailableError(f"no back end of {op} runs on {device_type}: move the input to the CPU")
 
 
