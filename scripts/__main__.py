@@ -1,0 +1,66 @@
+"""Entry of ``scanseg`` and ``python -m scripts``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from .cli import PROGRAM, Command, Table, call, find, help_text
+from .errors import UserError
+
+COMMANDS: Table = {
+    "data": {
+        "sample": Command("scripts.data.sample:sample", "make a small ready data set from real images"),
+    },
+    "report": Command("scripts.report.command:report", "make report.html from the output of an evaluation"),
+}
+
+HELP = {"--help", "-h"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line.
+
+    Args:
+        argv: the words after the program; ``sys.argv`` by default.
+
+    Returns:
+        The exit status: 0, or 2 for an error that the user can put right, 1 for any other.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    try:
+        path, entry, rest = find(words, COMMANDS)
+        if not isinstance(entry, Command) and rest and rest[0] not in HELP:
+            raise UserError(f"a command has to come before {rest[0]}; see {' '.join([PROGRAM, *path])} --help")
+        if not isinstance(entry, Command) or HELP & set(rest):
+            print(help_text(path, entry))
+        else:
+            call(path, entry, rest)
+    except (UserError, ValueError, OSError) as error:
+        if debug:
+            raise
+        return _tell(_line(error), 2)
+    except KeyboardInterrupt:
+        return _tell("interrupted", 130)
+    except Exception as error:
+        if debug:
+            raise
+        return _tell(f"unexpected {type(error).__name__}: {_line(error)}; --debug shows where", 1)
+    return 0
+
+
+def _line(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _tell(message: str, status: int) -> int:
+    print(f"{PROGRAM}: {message}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

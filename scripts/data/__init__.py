@@ -1,0 +1,1 @@
+"""Data sets: ready samples and the folder that the bundles read."""

@@ -1,0 +1,51 @@
+"""NIfTI files in the orientation of a radiological display."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
+
+AXES = ("P", "L", "S")
+"""Where the axes of an array point to: rows to posterior, columns to the patient's left, slices to superior."""
+
+
+def reoriented(image: nib.Nifti1Image) -> nib.Nifti1Image:
+    """Turn and flip the axes of an image to :data:`AXES`; every voxel keeps its place in the world."""
+    return image.as_reoriented(ornt_transform(io_orientation(image.affine), axcodes2ornt(AXES)))
+
+
+def load(path: Path) -> nib.Nifti1Image:
+    """Read an image of three axes in the orientation :data:`AXES`.
+
+    Raises:
+        ValueError: if the file is not a readable NIfTI image with three axes.
+        FileNotFoundError: if there is no such file.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(2, "no such image", str(path))
+    try:
+        image = nib.load(path)
+    except nib.filebasedimages.ImageFileError as error:
+        raise ValueError(f"{path} is not a NIfTI image: {error}") from error
+    if image.ndim != 3:
+        raise ValueError(f"{path} has shape {image.shape}, but an image with 3 axes is needed")
+    return reoriented(image)
+
+
+def save(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
+    """Write an array as compressed NIfTI in mm; the same input gives the same bytes.
+
+    Args:
+        path: the file, ending in ``.nii.gz``; its folder is made where it is missing.
+        array: voxels with 3 axes, in the type to be stored.
+        affine: 4 × 4 matrix from voxel numbers to world positions in mm.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = nib.Nifti1Image(array, affine)
+    image.set_sform(affine, code="scanner")
+    image.set_qform(affine, code="scanner")
+    image.header.set_xyzt_units("mm")
+    nib.save(image, path)

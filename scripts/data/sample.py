@@ -1,0 +1,46 @@
+"""``data sample``: a small ready data set."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from pathlib import Path
+
+from ..errors import UserError
+from .dataset import is_complete, new_folder
+
+SAMPLES: dict[str, str] = {
+    "msvm_synapse": "scripts.data.sample_ct",
+}
+"""For each bundle the module whose NAME names its sample and whose ``build(folder)`` makes it, returning a Dataset."""
+
+
+def sample(bundle: str, out: str) -> None:
+    """Make a small data set for a bundle from the sample images that come with scanseg.
+
+    It is for trying the workflow: a folder with images, labels, datalist.json (the lists of training, validation and
+    test) and dataset.json (what the data are). A folder that holds the sample already is left as it is.
+
+    Args:
+        bundle: name of the bundle, for example msvm_synapse.
+        out: folder to make.
+
+    Example:
+        scanseg data sample --bundle msvm_synapse --out data/msvm_synapse
+    """
+    if bundle not in SAMPLES:
+        close = difflib.get_close_matches(bundle, SAMPLES, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(SAMPLES)}"
+        raise UserError(f"there is no sample for the bundle {bundle!r}: {hint}")
+    maker = importlib.import_module(SAMPLES[bundle])
+    folder = Path(out)
+    if is_complete(folder, maker.NAME, bundle):
+        print(f"{folder} holds this sample already; nothing to do")
+        return
+    with new_folder(folder) as partial:
+        dataset = maker.build(partial)
+        dataset.write(partial)
+    counts = ", ".join(f"{len(items)} {part}" for part, items in dataset.lists.items())
+    print(f"{folder} is ready: {dataset.name} ({counts})")
+    if dataset.caution:
+        print(dataset.caution)

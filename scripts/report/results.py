@@ -1,0 +1,94 @@
+"""What a training and an evaluation left in their output folder."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.files import case_name
+
+from ..data.dataset import read_json
+from ..errors import UserError
+
+
+@dataclass(frozen=True)
+class Case:
+    """Files of a test case.
+
+    Args:
+        name: name of the case.
+        image: the image.
+        label: the ground truth, or None.
+        prediction: where the prediction is, or should be.
+    """
+
+    name: str
+    image: Path
+    label: Path | None
+    prediction: Path
+
+
+@dataclass(frozen=True)
+class Results:
+    """Content of an output folder; what is missing is empty.
+
+    Args:
+        metrics: the content of ``metrics.json``.
+        scores: the rows of ``metrics.csv``.
+        history: the rows of ``history.csv``.
+        dataset: the content of ``dataset.json``.
+        cases: the test cases of ``datalist.json``.
+    """
+
+    metrics: dict[str, Any]
+    scores: list[dict[str, str]]
+    history: list[dict[str, str]]
+    dataset: dict[str, Any]
+    cases: list[Case]
+
+
+def read_results(output_dir: Path, dataset_dir: Path | None) -> Results:
+    """Read an output folder and the data set that it belongs to.
+
+    Args:
+        output_dir: folder with ``metrics.json``, ``metrics.csv``, ``history.csv`` and ``predictions``, or some of them.
+        dataset_dir: folder with ``dataset.json`` and ``datalist.json``, or None.
+
+    Raises:
+        UserError: if there is nothing to report.
+        ValueError: if a file is not what its name says.
+    """
+    metrics, history = output_dir / "metrics.json", output_dir / "history.csv"
+    if not metrics.is_file() and not history.is_file():
+        raise UserError(
+            f"{output_dir} has neither metrics.json nor history.csv: give the output_dir of a training or an evaluation"
+        )
+    if dataset_dir is not None and not (dataset_dir / "datalist.json").is_file():
+        raise UserError(f"{dataset_dir} has no datalist.json: give the dataset_dir of the evaluation")
+    return Results(
+        metrics=read_json(metrics) if metrics.is_file() else {},
+        scores=_read_csv(output_dir / "metrics.csv"),
+        history=_read_csv(history),
+        dataset=read_json(dataset_dir / "dataset.json")
+        if dataset_dir and (dataset_dir / "dataset.json").is_file()
+        else {},
+        cases=_cases(output_dir, dataset_dir) if dataset_dir else [],
+    )
+
+
+def _read_csv(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _cases(output_dir: Path, dataset_dir: Path) -> list[Case]:
+    cases = []
+    for item in read_json(dataset_dir / "datalist.json").get("test", []):
+        name = case_name(item["image"])
+        label = dataset_dir / item["label"] if "label" in item else None
+        cases.append(Case(name, dataset_dir / item["image"], label, output_dir / "predictions" / f"{name}_pred.nii.gz"))
+    return cases

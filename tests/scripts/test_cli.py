@@ -1,0 +1,93 @@
+"""Help and errors of the command line."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scripts.__main__ import COMMANDS, main
+from scripts.cli import Command
+
+ROOT = Path(__file__).parents[2]
+
+
+def commands(table, path=()):
+    for name, entry in table.items():
+        yield from [((*path, name), entry)] if isinstance(entry, Command) else commands(entry, (*path, name))
+
+
+@pytest.mark.parametrize(
+    ("path", "command"), commands(COMMANDS), ids=lambda value: " ".join(value) if isinstance(value, tuple) else ""
+)
+def test_every_command_has_help_with_an_example(path, command, capsys):
+    assert main([*path, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"Usage: scanseg {' '.join(path)} --")
+    assert f"    scanseg {' '.join(path)} --" in text.partition("Example:")[2]
+    assert command.summary
+    assert "\n" not in command.summary
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["-h"]])
+def test_program_lists_its_commands(run, words):
+    done = run(*words)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    for path, command in commands(COMMANDS):
+        assert " ".join(path) in done.stdout
+        assert command.summary in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["dta"], "unknown command 'dta', did you mean data?"),
+        (["data", "sampel"], "unknown command 'data sampel', did you mean sample?"),
+        (["data", "zzz"], "unknown command 'data zzz': there is sample"),
+        (["--verbose"], "a command has to come before --verbose"),
+        (["data", "sample", "--bundel=x"], "unknown flag --bundel, did you mean --bundle?"),
+        (["data", "sample"], "missing --bundle; see scanseg data sample --help"),
+        (["data", "sample", "--bundle", "--out", "x"], "--bundle needs a value"),
+        (["data", "sample", "--bundle", "msvm_synapse", "--out"], "--out needs a value"),
+        (["data", "sample", "a", "b", "c"], "unexpected argument c"),
+        (["data", "sample", "--bundle", "msvm_synaps", "--out", "x"], "did you mean msvm_synapse?"),
+        (["data", "sample", "--bundle", "42", "--out", "x"], "'42': choose one of msvm_synapse"),
+        (["report", "--output_dir", "nowhere"], "nowhere has neither metrics.json nor history.csv"),
+        (["report", "--output_dir", "x", "--slices", "many"], "--slices needs a whole number from 1 on, not 'many'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_words_are_told_in_one_line(run, tmp_path, words, told):
+    done = run(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("scanseg: ")
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_debug_shows_the_traceback(run):
+    done = run("report", "--debug", "--output_dir", "nowhere")
+    assert done.returncode != 0
+    assert "Traceback" in done.stderr
+    assert "UserError: nowhere has neither" in done.stderr
+
+
+def test_unexpected_error_is_told_in_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(Command, "load", lambda self: 1 / 0)
+    assert main(["report"]) == 1
+    assert capsys.readouterr().err == "scanseg: unexpected ZeroDivisionError: division by zero; --debug shows where\n"
+
+
+def test_missing_file_is_named(monkeypatch, capsys):
+    monkeypatch.setattr(Command, "load", lambda self: Path("no/such/file").read_text())
+    assert main(["report"]) == 2
+    assert capsys.readouterr().err == "scanseg: No such file or directory: no/such/file\n"
+
+
+def test_command_line_starts_without_the_heavy_packages():
+    code = "import sys, scripts.__main__ as m; m.main([]); print({'torch', 'monai', 'matplotlib'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.splitlines()[-1] == "set()"
