@@ -48,9 +48,7 @@ def selective_scan(
         torch.Size([1, 2, 3])
     """
     if u.ndim != 3 or delta.shape != u.shape:
-        raise ValueError(
-            f"selective_scan needs u and delta of one shape (batch, rows, L), got {_s(u)} and {_s(delta)}"
-        )
+        raise ValueError(f"selective_scan needs u and delta of one shape (batch, rows, L), got {_s(u)} and {_s(delta)}")
     batch, rows, length = u.shape
     if A.ndim != 2 or A.shape[0] != rows:
         raise ValueError(f"selective_scan needs A of shape ({rows}, N) for {rows} rows, got {_s(A)}")
@@ -63,7 +61,7 @@ def selective_scan(
         if vector is not None and vector.shape != (rows,):
             raise ValueError(f"selective_scan needs {name} of shape ({rows},), got {_s(vector)}")
     compute = _compute_dtype(u)
-    function = dispatch("selective_scan", backend, u.device.type)
+    function = dispatch("selective_scan", backend, u.device.type, compute == torch.float64)
     with _no_autocast(u):
         u_, delta_, A_, B_, C_, D_, bias_ = _cast(compute, u, delta, A, B, C, D, delta_bias)
         return function(u_, delta_, A_, B_, C_, D_, bias_, delta_softplus).to(u.dtype)
@@ -115,7 +113,7 @@ def cross_selective_scan(
         if tuple(tensor.shape) != shape:
             raise ValueError(f"cross_selective_scan of {channels} channels needs {name} {shape}, got {_s(tensor)}")
     compute = _compute_dtype(x)
-    function = dispatch("cross_selective_scan", backend, x.device.type)
+    function = dispatch("cross_selective_scan", backend, x.device.type, compute == torch.float64)
     with _no_autocast(x):
         tensors = _cast(compute, x, x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds)
         return function(*tensors).to(x.dtype)
@@ -148,7 +146,7 @@ def mlstm(q: Tensor, k: Tensor, v: Tensor, i: Tensor, f: Tensor, backend: str = 
     if i.shape != q.shape[:3] or f.shape != q.shape[:3]:
         raise ValueError(f"mlstm needs i and f of shape {tuple(q.shape[:3])}, got {_s(i)} and {_s(f)}")
     compute = _compute_dtype(q)
-    function = dispatch("mlstm", backend, q.device.type)
+    function = dispatch("mlstm", backend, q.device.type, compute == torch.float64)
     with _no_autocast(q):
         return function(*_cast(compute, q, k, v, i, f)).to(q.dtype)
 

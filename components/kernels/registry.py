@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-import difflib
 import functools
 import importlib
 import importlib.util
@@ -18,6 +17,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
+
+from components.validation import check_choice
 
 logger = logging.getLogger(__name__)
 
@@ -33,12 +34,13 @@ class Backend:
     """One way to compute an operator, as declared in the operator's table.
 
     Args:
-        name: its public name; the module of this name in the operator's folder holds a function called like the operator.
+        name: its public name; the module of this name in the operator's folder holds a function called like it.
         devices: device types it runs on, for example ``("cpu", "cuda")``.
         package: the optional package that it needs, or None.
         remedy: what a user types where ``package`` is missing.
         traceable: made of PyTorch operations only, so that TorchScript and ONNX can record it.
         automatic: whether "auto" may choose it.
+        float64: whether it computes in float64 as well as in float32.
         interpreter: environment variable that lets the back end run on a CPU for tests, or None.
         composed: for ``cross_selective_scan``: four scanned copies of the image, given to ``selective_scan``.
     """
@@ -49,6 +51,7 @@ class Backend:
     remedy: str = ""
     traceable: bool = False
     automatic: bool = True
+    float64: bool = True
     interpreter: str | None = None
     composed: bool = False
 
@@ -87,11 +90,9 @@ class BackendRecord:
 
 
 _ANY_DEVICE = ("cpu", "cuda", "mps", "xpu", "meta")
-_TRITON = Backend(
-    "triton", ("cuda",), "triton", "pip install 'scanseg[cuda]'", automatic=True, interpreter="TRITON_INTERPRET"
-)
+_TRITON = Backend("triton", ("cuda",), "triton", "pip install 'scanseg[cuda]'", interpreter="TRITON_INTERPRET")
 _NUMBA = Backend("numba", ("cpu",), "numba", "pip install numba")
-_MAMBA = Backend("mamba_ssm", ("cuda",), "mamba_ssm", "pip install 'scanseg[mamba]' (needs nvcc)")
+_MAMBA = Backend("mamba_ssm", ("cuda",), "mamba_ssm", "pip install 'scanseg[mamba]' (needs nvcc)", float64=False)
 _NAIVE = Backend("naive", _ANY_DEVICE, traceable=True, automatic=False)
 _TORCH = Backend("torch", _ANY_DEVICE, traceable=True)
 
@@ -160,26 +161,38 @@ def use_backend(op: str, name: str) -> Iterator[None]:
         _forced.reset(token)
 
 
-def dispatch(op: str, backend: str, device_type: str) -> Callable:
+def dispatch(op: str, backend: str, device_type: str, float64: bool = False) -> Callable:
     """Return the function that computes ``op`` for tensors on ``device_type``.
 
     Args:
         op: the operator, as in :func:`backends`.
         backend: a back end's name, or "auto" for the one that :func:`use_backend` forces, else the best available.
         device_type: "cpu", "cuda", …
+        float64: whether the tensors are float64.
 
     Raises:
         ValueError: if the operator or the back end does not exist.
         BackendUnavailableError: if the back end asked for cannot run here.
     """
+    recording = torch.jit.is_tracing() or torch.compiler.is_exporting()
+    return _functions[_choose(op, backend, device_type, float64, recording)]
+
+
+_functions: dict[str, Callable] = {}
+
+
+# A constant under torch.compile: the choice is made while the graph is recorded, and leaves no break in it. It is a
+# name because guards cannot be made for a function that was chosen like this.
+@torch.compiler.assume_constant_result
+def _choose(op: str, backend: str, device_type: str, float64: bool, recording: bool) -> str:
     name = backend if backend != "auto" else dict(_forced.get()).get(op, "auto")
-    return _dispatch(op, name, device_type, torch.jit.is_tracing() or torch.compiler.is_exporting())
+    return _resolve(op, name, device_type, float64, recording)
 
 
 @functools.cache
-def _resolve(op: str, name: str, device_type: str, recording: bool) -> Callable:
+def _resolve(op: str, name: str, device_type: str, float64: bool, recording: bool) -> str:
     if name == "auto":
-        chosen = _best(op, device_type, recording)
+        chosen = _best(op, device_type, float64, recording)
         logger.info("%s on %s: back end %s%s", op, device_type, chosen.name, " (recording)" if recording else "")
     else:
         chosen = _available(op, name)
@@ -188,39 +201,33 @@ def _resolve(op: str, name: str, device_type: str, recording: bool) -> Callable:
                 f"back end '{name}' of {op} runs on {', '.join(chosen.devices)}, but the input is on {device_type}: "
                 "move the input, or choose another back end"
             )
-    module = importlib.import_module(f"components.kernels.{FOLDERS[op]}.{'composed' if chosen.composed else chosen.name}")
+        if float64 and not chosen.float64:
+            raise BackendUnavailableError(f"back end '{name}' of {op} has no float64: choose another, or float32 input")
+    module = importlib.import_module(
+        f"components.kernels.{FOLDERS[op]}.{'composed' if chosen.composed else chosen.name}"
+    )
     function = getattr(module, op)
-    return functools.partial(function, backend=chosen.name) if chosen.composed else function
+    key = f"{op}/{chosen.name}"
+    _functions[key] = functools.partial(function, backend=chosen.name) if chosen.composed else function
+    return key
 
 
-# Constant under torch.compile: the choice is made while the graph is recorded and leaves no break in it.
-_dispatch = torch.compiler.assume_constant_result(_resolve)
-
-
-def _best(op: str, device_type: str, recording: bool) -> Backend:
+def _best(op: str, device_type: str, float64: bool, recording: bool) -> Backend:
     for backend in _table(op):
-        usable = backend.automatic and backend.runs_on(device_type) and not backend.reason()
-        if usable and not (backend.interpreted() and device_type == "cpu") and (backend.traceable or not recording):
+        fits = device_type in backend.devices and (backend.float64 or not float64)
+        if backend.automatic and fits and (backend.traceable or not recording) and not backend.reason():
             return backend
     raise BackendUnavailableError(f"no back end of {op} runs on {device_type}: move the input to the CPU")
 
 
 def _available(op: str, name: str) -> Backend:
-    for backend in _table(op):
-        if backend.name == name:
-            if reason := backend.reason():
-                raise BackendUnavailableError(f"back end '{name}' of {op} cannot run here: {reason}")
-            return backend
-    raise ValueError(_unknown(f"back end of {op}", name, [*(b.name for b in _table(op)), "auto"]))
+    rows = {backend.name: backend for backend in _table(op)}
+    check_choice(f"back end of {op}", name, [*rows, "auto"])
+    if reason := rows[name].reason():
+        raise BackendUnavailableError(f"back end '{name}' of {op} cannot run here: {reason}")
+    return rows[name]
 
 
 def _table(op: str) -> tuple[Backend, ...]:
-    if op not in TABLE:
-        raise ValueError(_unknown("operator", op, list(TABLE)))
+    check_choice("operator", op, TABLE)
     return TABLE[op]
-
-
-def _unknown(what: str, name: str, valid: list[str]) -> str:
-    close = difflib.get_close_matches(name, valid, n=1)
-    hint = f", did you mean '{close[0]}'?" if close else ""
-    return f"unknown {what} '{name}'{hint} Valid: {', '.join(valid)}"

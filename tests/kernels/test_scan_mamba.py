@@ -61,11 +61,6 @@ def test_optional_arguments(wrapper):
     )
 
 
-def test_double_precision_is_refused(wrapper):
-    with pytest.raises(kernels.BackendUnavailableError, match=r"float64.*triton"):
-        wrapper.selective_scan(*arguments(torch.float64), True)
-
-
 @pytest.mark.skipif(INSTALLED, reason="mamba-ssm is installed")
 def test_forced_without_the_package():
     with pytest.raises(kernels.BackendUnavailableError, match=r"pip install 'scanseg\[mamba\]'"):

@@ -1,4 +1,4 @@
-"""The four-path scan as four scanned copies of the image and one ``selective_scan`` over all of them: the definition."""
+"""The four-path scan as four scanned copies of the image and one ``selective_scan`` over all: the definition."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def cross_selective_scan(
     projected = torch.einsum("bkcl,kmc->bkml", paths, x_proj_weight)
     dt, B, C = projected.split([rank, states, states], dim=2)
     delta = torch.einsum("bkrl,kcr->bkcl", dt, dt_projs_weight)
-    y = dispatch("selective_scan", backend, x.device.type)(
+    y = dispatch("selective_scan", backend, x.device.type, x.dtype == torch.float64)(
         paths.flatten(1, 2), delta.flatten(1, 2), -torch.exp(A_logs), B, C, Ds, dt_projs_bias.flatten(), True
     )
     return cross_merge(y.reshape(batch, 4, -1, height * width), height, width)

@@ -23,7 +23,7 @@ _L1, _L2, _L3, _L4, _L5, _L6, _L7 = (np.float32(1 / n) for n in (3, 5, 7, 9, 11,
 
 
 def exp(x: float) -> float:
-    """e to the power of x; float32 within 2 units in the last place, saturating outside −87.3 … 88.7."""
+    """E to the power of x; float32 within 2 units in the last place, saturating outside −87.3 … 88.7."""
     return math.exp(x)
 
 

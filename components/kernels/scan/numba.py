@@ -1,8 +1,8 @@
 """The selective scan on a CPU, compiled by numba: channels across SIMD lanes, batch × channel blocks across threads.
 
 One kernel pair serves ``selective_scan`` and ``cross_selective_scan``: it walks an image of (batch, L, rows), rows
-contiguous, along a :class:`Path`. Nothing but the result is stored in the forward pass; the backward pass recomputes the
-states of one block of rows at a time.
+contiguous, along a :class:`Path`. Nothing but the result is stored in the forward pass; the backward pass recomputes
+the states of one block of rows at a time.
 """
 
 from __future__ import annotations

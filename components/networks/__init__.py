@@ -1,0 +1,6 @@
+"""The two published networks, and the way to load the authors' checkpoints into them."""
+
+from components.networks.msvm_unet import MSVMUNet
+from components.networks.published import load_published, read_checkpoint
+
+__all__ = ["MSVMUNet", "load_published", "read_checkpoint"]
