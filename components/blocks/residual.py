@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from monai.networks.layers.factories import Conv, Norm
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -68,12 +67,14 @@ def residual_blocks(
 ) -> nn.Sequential:
     """A projecting :class:`ResidualBlock` followed by ``count`` − 1 plain ones."""
     first = ResidualBlock(spatial_dims, in_channels, out_channels, kernel_size, stride)
-    plain = (ResidualBlock(spatial_dims, out_channels, out_channels, kernel_size, project=False) for _ in range(count - 1))
+    widths = out_channels, out_channels
+    plain = (ResidualBlock(spatial_dims, *widths, kernel_size, project=False) for _ in range(count - 1))
     return nn.Sequential(first, *plain)
 
 
-def init_convolution(module: nn.Module) -> None:
-    """Kaiming normal weights for leaky ReLU and zero bias; for :meth:`torch.nn.Module.apply` on a convolutional part."""
-    if isinstance(module, nn.modules.conv._ConvNd):
-        nn.init.kaiming_normal_(module.weight, a=NEGATIVE_SLOPE)
-        nn.init.zeros_(module.bias)
+def init_convolutions(network: nn.Module) -> None:
+    """Give all 2D and 3D convolutions in ``network`` Kaiming normal weights for leaky ReLU, and zero biases."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Conv3d):
+            nn.init.kaiming_normal_(module.weight, a=NEGATIVE_SLOPE)
+            nn.init.zeros_(module.bias)
