@@ -13,6 +13,7 @@ from components.blocks.channel_first import Linear2d
 from components.blocks.checkpoint import run_blocks
 from components.blocks.patch_expand import PatchExpand
 from components.blocks.vss import VSSBlock
+from components.networks.published import load_published
 from components.networks.vmamba import VMambaEncoder
 from components.validation import check_choice
 
@@ -69,6 +70,7 @@ class MSVMUNet(nn.Module):
         depths: VSS blocks of the four encoder stages; by default those of ``encoder``.
         drop_path_rate: of the last encoder block; by default that of ``encoder``.
         decoder_drop_path_rate: of the first decoder block; falls linearly to 0.
+        encoder_weights: path of a VMamba ImageNet checkpoint, to start the encoder from.
         use_checkpoint: activation checkpointing: recompute the VSS blocks in the backward pass.
 
     Shape:
@@ -120,6 +122,7 @@ class MSVMUNet(nn.Module):
         depths: Sequence[int] | None = None,
         drop_path_rate: float | None = None,
         decoder_drop_path_rate: float = 0.2,
+        encoder_weights: str | None = None,
         use_checkpoint: bool = False,
     ) -> None:
         super().__init__()
@@ -143,6 +146,8 @@ class MSVMUNet(nn.Module):
             for width, pair in zip(reversed(features[1:]), rates, strict=True)
         )
         self.head = PatchExpand(features[0], features[0], scale=4, head_channels=out_channels)
+        if encoder_weights is not None:
+            load_published(self, encoder_weights, part="encoder")
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the logits of (B, in_channels, H, W)."""

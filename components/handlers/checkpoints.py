@@ -1,0 +1,148 @@
+"""The files of a training: the best weights, and the whole state to go on from."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from torch import nn
+
+logger = logging.getLogger(__name__)
+
+
+class Checkpoints:
+    """Keeps ``model.pt``, the weights of the best validation, and ``last.pt``, the whole state of the last epoch.
+
+    ``model.pt`` is a plain state dict, the form that MONAI's tools and MONAI Label load. It is written when the
+    evaluator's key metric improves; a training without any validation writes the final weights. Files are written
+    beside and then renamed, so that a crash leaves the old file or the new one. Of many processes the first one writes.
+
+    Args:
+        ckpt_dir: folder of both files; made where it is missing.
+        trainer: MONAI's trainer.
+        evaluator: MONAI's evaluator, with a key metric; None for a training without validation.
+        network: the network, wrapped for many processes or not.
+        optimizer: its optimizer.
+        lr_scheduler: its learning rate scheduler.
+        resume: whether to go on from ``last.pt``.
+
+    Example of use: ``Checkpoints(...).attach()`` before ``trainer.run()``.
+    """
+
+    def __init__(
+        self,
+        ckpt_dir: str,
+        trainer: Engine,
+        evaluator: Engine | None,
+        network: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        lr_scheduler: Any,
+        resume: bool = False,
+    ) -> None:
+        self.best = Path(ckpt_dir) / "model.pt"
+        self.last = Path(ckpt_dir) / "last.pt"
+        self.trainer = trainer
+        self.evaluator = evaluator
+        self.network = getattr(network, "module", network)
+        self.parts = {"network": self.network, "optimizer": optimizer, "lr_scheduler": lr_scheduler}
+        self.resume = resume
+
+    def attach(self) -> None:
+        """Register with both engines, and restore the state if asked for.
+
+        Raises:
+            FileNotFoundError: if there is nothing to resume from.
+            ValueError: if the training to resume is complete already.
+        """
+        if self.resume:
+            self._restore()
+        if idist.get_rank() > 0:
+            return
+        if self.evaluator is not None:
+            self.evaluator.add_event_handler(Events.COMPLETED, self._validated)
+        self.trainer.add_event_handler(Events.EPOCH_COMPLETED, self._save_state)
+        self.trainer.add_event_handler(Events.COMPLETED, self._finished)
+
+    def _validated(self, evaluator: Engine) -> None:
+        if evaluator.state.best_metric_epoch == evaluator.state.epoch:
+            self._save(self.network.state_dict(), self.best)
+            logger.info("%s: best weights so far, of epoch %d", self.best, evaluator.state.epoch)
+
+    def _finished(self) -> None:
+        if self._best_metric()[1] < 1:
+            self._save(self.network.state_dict(), self.best)
+            logger.info("%s: final weights, as no validation took place", self.best)
+
+    def _best_metric(self) -> tuple[float, int]:
+        if self.evaluator is None:
+            return -1.0, -1
+        return float(self.evaluator.state.best_metric), int(self.evaluator.state.best_metric_epoch)
+
+    def _save_state(self, trainer: Engine) -> None:
+        state = {name: part.state_dict() for name, part in self.parts.items()}
+        if scaler := getattr(trainer, "scaler_", None):
+            state["scaler"] = scaler.state_dict()
+        state["epoch"] = trainer.state.epoch
+        state["best_metric"], state["best_metric_epoch"] = self._best_metric()
+        state["random"] = _random_state()
+        self._save(state, self.last)
+
+    def _restore(self) -> None:
+        if not self.last.is_file():
+            raise FileNotFoundError(f"nothing to resume: there is no {self.last}; start without --resume")
+        state = torch.load(self.last, map_location="cpu", weights_only=True)
+        epoch, max_epochs = state["epoch"], self.trainer.state.max_epochs
+        if epoch >= max_epochs:
+            raise ValueError(f"{self.last} has {epoch} epochs already: give --max_epochs above {epoch} to go on")
+        for name, part in self.parts.items():
+            part.load_state_dict(state[name])
+        self.trainer.state.epoch = epoch
+        self.trainer.state.iteration = epoch * self.trainer.state.epoch_length
+        if self.evaluator is not None:
+            self.evaluator.state.best_metric = state["best_metric"]
+            self.evaluator.state.best_metric_epoch = state["best_metric_epoch"]
+        self.trainer.add_event_handler(Events.STARTED, self._restore_running, state)
+        logger.info("going on from %s, after epoch %d", self.last, epoch)
+
+    @staticmethod
+    def _restore_running(trainer: Engine, state: dict[str, Any]) -> None:
+        """Restore what exists only once the trainer runs."""
+        if "scaler" in state and getattr(trainer, "scaler_", None) is not None:
+            trainer.scaler_.load_state_dict(state["scaler"])
+        _set_random_state(state["random"])
+
+    @staticmethod
+    def _save(content: dict[str, Any], path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.partial")
+        with partial.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+
+
+def _random_state() -> dict[str, Any]:
+    kind, keys, position, has_gauss, gauss = np.random.get_state()
+    return {
+        "python": random.getstate(),
+        "numpy": (kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, float(gauss)),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def _set_random_state(state: dict[str, Any]) -> None:
+    random.setstate(state["python"])
+    kind, keys, *rest = state["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])
