@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import torch
 from torch import Tensor
 
@@ -159,8 +161,10 @@ def _cast(dtype: torch.dtype, *tensors: Tensor | None) -> list[Tensor | None]:
     return [None if tensor is None else tensor.to(dtype) for tensor in tensors]
 
 
-def _no_autocast(tensor: Tensor) -> torch.autocast:
-    return torch.autocast(tensor.device.type, enabled=False)
+def _no_autocast(tensor: Tensor) -> contextlib.AbstractContextManager:
+    device_type = tensor.device.type
+    available = torch.amp.is_autocast_available(device_type)  # not on "meta"
+    return torch.autocast(device_type, enabled=False) if available else contextlib.nullcontext()
 
 
 def _s(tensor: Tensor) -> str:

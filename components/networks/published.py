@@ -100,6 +100,10 @@ def load_published(
 
 
 def _state_dict(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    if not isinstance(checkpoint, Mapping):
+        raise ValueError(
+            f"a checkpoint is a dictionary with a state dict, but this is of type {type(checkpoint).__name__}"
+        )
     for holder in _HOLDERS:
         if isinstance(checkpoint.get(holder), Mapping):
             checkpoint = checkpoint[holder]

