@@ -1,6 +1,32 @@
 """Transforms that MONAI does not have."""
 
+from components.transforms.channelwise import RandChannelwised
+from components.transforms.instances import (
+    InstancesToInteriord,
+    InteriorToInstancesd,
+    instances_of,
+    interior_boundary,
+)
+from components.transforms.patch import RandPatchd
+from components.transforms.percentiles import PercentilesToUint8d
 from components.transforms.piecewise_affine import RandPiecewiseAffine, RandPiecewiseAffined
+from components.transforms.resample import ResampleSpacing, ResampleSpacingd
 from components.transforms.resize_slices import ResizeSlices, ResizeSlicesd
+from components.transforms.rotate_scale import RandRotateScaled
 
-__all__ = ["RandPiecewiseAffine", "RandPiecewiseAffined", "ResizeSlices", "ResizeSlicesd"]
+__all__ = [
+    "InstancesToInteriord",
+    "InteriorToInstancesd",
+    "PercentilesToUint8d",
+    "RandChannelwised",
+    "RandPatchd",
+    "RandPiecewiseAffine",
+    "RandPiecewiseAffined",
+    "RandRotateScaled",
+    "ResampleSpacing",
+    "ResampleSpacingd",
+    "ResizeSlices",
+    "ResizeSlicesd",
+    "instances_of",
+    "interior_boundary",
+]

@@ -1,0 +1,6 @@
+"""What bundles read: data sets that MONAI does not have, and the lists of a dataset_dir."""
+
+from .epoch import EpochDataset
+from .items import inference_items
+
+__all__ = ["EpochDataset", "inference_items"]

@@ -1,0 +1,5 @@
+"""Inferers that MONAI does not have."""
+
+from .mirror import MirrorInferer
+
+__all__ = ["MirrorInferer"]
