@@ -1,11 +1,14 @@
 """The Triton kernels of the selective scan against its definition: on a GPU, or else in Triton's interpreter."""
 
+import functools
 import os
 import subprocess
 import sys
 
 import pytest
+import scan_cases as cases
 import torch
+from scan_cases import NAMES, outputs
 
 from components import kernels
 from components.kernels.scan import naive
@@ -14,7 +17,6 @@ pytest.importorskip("triton", reason="needs Triton: pip install 'scanseg[cuda]'"
 from components.kernels.scan import triton as fused
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-NAMES = ("u", "delta", "A", "B", "C", "D", "delta_bias")
 gpu = [pytest.mark.gpu, pytest.mark.skipif(DEVICE == "cpu", reason="needs a CUDA device")]
 
 # batch, groups, rows per group, N, L
@@ -39,37 +41,8 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(fused, "PROGRAMS", 1)
 
 
-def arguments(batch, groups, per_group, states, length, dtype, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    rows, plane = groups * per_group, (batch, groups, states, length)
-    sizes = ((batch, rows, length), (batch, rows, length), (rows, states), plane, plane, (rows,), (rows,))
-    tensors = [torch.randn(size, generator=generator, dtype=torch.float64).to(DEVICE, dtype) for size in sizes]
-    tensors[2] = -tensors[2].exp()
-    return [tensor.requires_grad_() for tensor in tensors]
-
-
-def outputs(function, tensors, softplus=True):
-    """The result and the gradient of every argument, by name."""
-    y = function(*tensors, softplus)
-    weights = torch.linspace(-1, 2, y.numel(), dtype=torch.float64).reshape(y.shape).to(y)
-    given = [tensor for tensor in tensors if tensor is not None]
-    gradients = iter(torch.autograd.grad(y, given, weights))
-    return {"y": y.detach()} | {
-        name: next(gradients) for name, tensor in zip(NAMES, tensors, strict=True) if tensor is not None
-    }
-
-
-def assert_same(tensors, softplus=True):
-    """Equal to the definition in float64, up to the rounding of the dtype, relative to the largest value."""
-    exact = [None if tensor is None else tensor.detach().double().requires_grad_() for tensor in tensors]
-    expected = outputs(naive.selective_scan, exact, softplus)
-    tolerance = 5e-6 if tensors[0].dtype == torch.float32 else 1e-13
-    for name, actual in outputs(fused.selective_scan, tensors, softplus).items():
-        assert actual.dtype == tensors[0].dtype, name
-        scale = expected[name].abs().max().clamp(min=1.0).item()
-        torch.testing.assert_close(
-            actual.double(), expected[name], rtol=0, atol=tolerance * scale, msg=lambda m, name=name: f"{name}: {m}"
-        )
+arguments = functools.partial(cases.arguments, device=DEVICE)
+assert_same = functools.partial(cases.assert_same, fused.selective_scan)
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -102,9 +75,9 @@ def test_inputs_that_are_not_contiguous():
     strided = [tensor.detach().transpose(-1, -2).contiguous().transpose(-1, -2) for tensor in tensors[:5]]
     strided += [tensor.detach().repeat_interleave(2)[::2] for tensor in tensors[5:]]
     assert not any(tensor.is_contiguous() for tensor in strided)
-    expected = outputs(fused.selective_scan, tensors)
-    for name, actual in outputs(fused.selective_scan, [tensor.requires_grad_() for tensor in strided]).items():
-        assert torch.equal(actual, expected[name]), name
+    expected = outputs(fused.selective_scan, tensors, True)
+    actual = outputs(fused.selective_scan, [tensor.requires_grad_() for tensor in strided], True)
+    cases.assert_equal(actual, expected)
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -125,7 +98,7 @@ def test_large_steps_stay_finite(dtype):
     assert tensors[1].min() < -1e4
     assert tensors[1].max() > 1e4
     assert_same(tensors)
-    assert all(value.isfinite().all() for value in outputs(fused.selective_scan, tensors).values())
+    assert all(value.isfinite().all() for value in outputs(fused.selective_scan, tensors, True).values())
 
 
 def test_small_steps_keep_their_digits():
@@ -231,5 +204,5 @@ class TestOnGPU:
 
     def test_same_gradients_in_every_run(self, states):
         tensors = arguments(2, 4, 96, states, 1000, torch.float32)
-        first, second = (outputs(fused.selective_scan, tensors) for _ in range(2))
-        assert all(torch.equal(first[name], second[name]) for name in first)
+        first, second = (outputs(fused.selective_scan, tensors, True) for _ in range(2))
+        cases.assert_equal(first, second)
