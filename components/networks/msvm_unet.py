@@ -13,6 +13,7 @@ from components.blocks.channel_first import Linear2d
 from components.blocks.checkpoint import run_blocks
 from components.blocks.patch_expand import PatchExpand
 from components.blocks.vss import VSSBlock
+from components.networks.inputs import plain
 from components.networks.published import load_published
 from components.networks.vmamba import VMambaEncoder
 from components.validation import check_choice
@@ -152,6 +153,7 @@ class MSVMUNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Compute the logits of (B, in_channels, H, W)."""
         self._check(x)
+        x = plain(x)
         if x.shape[1] == 1:
             x = x.expand(-1, self.encoder_channels, -1, -1)
         *skips, x = self.encoder(x.contiguous(memory_format=torch.channels_last))

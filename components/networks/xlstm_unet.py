@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from components.blocks.checkpoint import run_blocks
 from components.blocks.residual import ResidualBlock, init_convolutions, residual_blocks
 from components.blocks.vil import ViLLayer
+from components.networks.inputs import plain
 from components.validation import check_choice
 
 VARIANTS = ("bot", "enc")
@@ -225,7 +226,7 @@ class XLSTMUNet(nn.Module):
         """Feature maps of the decoder stages, coarsest first."""
         self._check(x)
         checkpointing = self.use_checkpoint and self.training
-        x = run_blocks(self.stem, x, checkpointing)
+        x = run_blocks(self.stem, plain(x), checkpointing)
         skips = []
         for stage, layer in zip(self.stages, self.stage_layers, strict=True):
             x = run_blocks([*stage, layer], x, checkpointing)

@@ -50,13 +50,16 @@ def _jit(**options: bool) -> Callable[[Callable], Callable]:
 @contextmanager
 def _threads() -> Iterator[None]:
     """Run kernels on as many threads as PyTorch uses, one kernel at a time."""
+    wanted = torch.get_num_threads()
     with _serial:
         before = numba.get_num_threads()
-        numba.set_num_threads(max(1, min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)))
+        numba.set_num_threads(max(1, min(wanted, numba.config.NUMBA_NUM_THREADS)))
         try:
             yield
         finally:
             numba.set_num_threads(before)
+            if torch.get_num_threads() != wanted:  # numba's first kernel changes the OpenMP setting that both share
+                torch.set_num_threads(wanted)
 
 
 # In the kernels every row of LANES numbers is sliced before its loop: an index that numba cannot prove to be positive
