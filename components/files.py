@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -22,6 +24,33 @@ def case_name(path: str | os.PathLike[str]) -> str:
     return Path(path.stem).stem if path.suffix == ".gz" else path.stem
 
 
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary name beside a file, which takes the file's place when all went well.
+
+    A reader sees the old file or the new one, never a part, and an error leaves nothing behind.
+
+    Args:
+        path: the file to be; its folder is made where it is missing. The temporary name has the same ending.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "new" / "image.png"
+        >>> with replacing(path) as partial:
+        ...     size = partial.write_bytes(b"PNG")
+        >>> [found.name for found in path.parent.iterdir()]
+        ['image.png']
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".partial.{path.name}")
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     r"""Write UTF-8 text so that a reader sees the old file or the new one, never a part.
 
@@ -32,8 +61,5 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     Raises:
         OSError: if the folder cannot be written.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8", newline="\n")

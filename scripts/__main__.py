@@ -10,7 +10,11 @@ from .errors import UserError
 
 COMMANDS: Table = {
     "data": {
-        "sample": Command("scripts.data.sample:sample", "make a small ready data set from real images"),
+        "prepare": Command(
+            "scripts.data.prepare:prepare", "turn a data set as published into one for a bundle", bare=1
+        ),
+        "check": Command("scripts.data.check:check", "look for damage in a data set", bare=1),
+        "sample": Command("scripts.data.sample:sample", "make a small ready data set"),
     },
     "report": Command("scripts.report.command:report", "make report.html from the output of an evaluation"),
 }
@@ -25,7 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after the program; ``sys.argv`` by default.
 
     Returns:
-        The exit status: 0, or 2 for an error that the user can put right, 1 for any other.
+        The exit status: 0, or 2 for an error that the user can put right, 1 for any other. A command that looks for
+        faults returns 1 where it found some.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
@@ -37,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not isinstance(entry, Command) or HELP & set(rest):
             print(help_text(path, entry))
         else:
-            call(path, entry, rest)
+            return call(path, entry, rest)
     except (UserError, ValueError, OSError) as error:
         if debug:
             raise

@@ -33,12 +33,14 @@ class Command:
     Args:
         target: where the function is, as ``"package.module:function"``; it is imported when the command is called.
         summary: one line for the list of commands.
+        bare: how many of its arguments are given as bare words, before the flags.
     """
 
     target: str
     summary: str
+    bare: int = 0
 
-    def load(self) -> Callable[..., None]:
+    def load(self) -> Callable[..., int | None]:
         """Import the function."""
         module, _, function = self.target.partition(":")
         return getattr(importlib.import_module(module), function)
@@ -72,7 +74,7 @@ def find(words: list[str], table: Table) -> tuple[list[str], Command | Table, li
     return path, entry, words
 
 
-def call(path: list[str], command: Command, words: list[str]) -> None:
+def call(path: list[str], command: Command, words: list[str]) -> int:
     """Run a command with the arguments that follow it.
 
     Fire reads the arguments first, without running the command, so that a wrong one is told in one line.
@@ -81,6 +83,9 @@ def call(path: list[str], command: Command, words: list[str]) -> None:
         path: the names that lead to the command.
         command: the command.
         words: its arguments.
+
+    Returns:
+        The exit status: what the command returned, 0 where that is nothing.
 
     Raises:
         UserError: if the arguments do not fit.
@@ -105,7 +110,7 @@ def call(path: list[str], command: Command, words: list[str]) -> None:
         for theirs, ours in FIRE_SAYS.items():
             reason = reason.replace(theirs, ours)
         raise UserError(f"{reason}; see {called} --help") from error
-    function(*bound[0].args, **bound[0].kwargs)
+    return function(*bound[0].args, **bound[0].kwargs) or 0
 
 
 def help_text(path: list[str], entry: Command | Table) -> str:
@@ -118,11 +123,14 @@ def help_text(path: list[str], entry: Command | Table) -> str:
         tail = f"{called} COMMAND --help explains a command; --debug shows the traceback of an error."
         return "\n".join([f"Usage: {called} COMMAND …", "", "Commands:", *lines, "", tail])
     function = entry.load()
-    flags = [
-        f"--{name} {name.upper()}" if p.default is p.empty else f"[--{name} {name.upper()}]"
-        for name, p in inspect.signature(function).parameters.items()
-    ]
-    return f"Usage: {' '.join([called, *flags])}\n\n{inspect.getdoc(function)}"
+    parameters = inspect.signature(function).parameters.values()
+    arguments = [p.name.upper() if place < entry.bare else _flag(p) for place, p in enumerate(parameters)]
+    return f"Usage: {' '.join([called, *arguments])}\n\n{inspect.getdoc(function)}"
+
+
+def _flag(parameter: inspect.Parameter) -> str:
+    flag = f"--{parameter.name} {parameter.name.upper()}"
+    return flag if parameter.default is parameter.empty else f"[{flag}]"
 
 
 def _rows(path: list[str], table: Table) -> Iterable[tuple[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,25 @@ from components.files import write_text
 from ..errors import UserError
 
 PARTS = ("training", "validation", "test")
+FOLDERS = {"image": "images", "label": "labels", "instances": "instances"}
+"""Keys of an item of a list, and the folder that holds the files."""
 Item = dict[str, str]
+
+
+def item_paths(part: str, name: str, suffix: str = ".nii.gz", keys: Iterable[str] = ("image", "label")) -> Item:
+    """Item of a list: the relative paths of the files of a case.
+
+    Args:
+        part: "training", "validation" or "test".
+        name: name of the case, without extension.
+        suffix: extension of all files.
+        keys: which files there are, of :data:`FOLDERS`.
+
+    Example:
+        >>> item_paths("test", "case0001")
+        {'image': 'images/test/case0001.nii.gz', 'label': 'labels/test/case0001.nii.gz'}
+    """
+    return {key: f"{FOLDERS[key]}/{part}/{name}{suffix}" for key in keys}
 
 
 @dataclass
@@ -35,6 +53,7 @@ class Dataset:
         split: how the cases were divided, in words.
         synthetic: whether a generator made the images.
         caution: what a reader of results on this data must know first; empty where there is nothing.
+        details: further entries of ``dataset.json``.
     """
 
     name: str
@@ -47,18 +66,14 @@ class Dataset:
     split: str
     synthetic: bool = False
     caution: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
     lists: dict[str, list[Item]] = field(default_factory=lambda: {part: [] for part in PARTS})
 
-    def add(self, part: str, name: str) -> tuple[Path, Path]:
-        """Enter a case into the list of a part and tell the relative paths of its image and its label.
-
-        Args:
-            part: "training", "validation" or "test".
-            name: name of the case, without extension.
-        """
-        item = {key: f"{key}s/{part}/{name}.nii.gz" for key in ("image", "label")}
-        self.lists[part].append(item)
-        return Path(item["image"]), Path(item["label"])
+    def take(self, record: Mapping[str, Any]) -> None:
+        """Enter what was written, a record of :class:`scripts.data.output.Output`."""
+        for part, item in record["items"]:
+            self.lists[part].append(item)
+        self.details.setdefault("empty_labels", []).extend(record["empty"])
 
     def record(self) -> dict[str, Any]:
         """Content of ``dataset.json``."""
@@ -74,6 +89,7 @@ class Dataset:
             "labels": {str(number): name for number, name in enumerate(self.labels)},
             "split": self.split,
             "number": {part: len(items) for part, items in self.lists.items()},
+            **self.details,
             "scanseg_version": __version__,
         }
 
@@ -96,6 +112,12 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path} is not valid JSON: {error}") from error
 
 
+def check_free(out: Path) -> None:
+    """Raise UserError if a folder to be made is a file or holds files."""
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        raise UserError(f"{out} exists and is not empty: choose another folder with --out, or delete it")
+
+
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
     """Give a temporary folder that becomes ``out`` when all went well and leaves nothing where not.
@@ -106,8 +128,7 @@ def new_folder(out: Path) -> Iterator[Path]:
     Raises:
         UserError: if ``out`` is a file or holds files.
     """
-    if out.is_file() or (out.is_dir() and any(out.iterdir())):
-        raise UserError(f"{out} exists and is not empty: choose another folder with --out, or delete it")
+    check_free(out)
     out = out.resolve()
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     partial.mkdir(parents=True)

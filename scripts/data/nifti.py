@@ -17,6 +17,20 @@ def reoriented(image: nib.Nifti1Image) -> nib.Nifti1Image:
     return image.as_reoriented(ornt_transform(io_orientation(image.affine), axcodes2ornt(AXES)))
 
 
+def unknown_grid(array: np.ndarray, axes: str) -> nib.Nifti1Image:
+    """An image of voxels of 1 mm, for arrays that come without a place in the world.
+
+    Args:
+        array: voxels with 3 axes.
+        axes: where the axes point to, for example "PLS".
+    """
+    affine = np.zeros((4, 4))
+    affine[3, 3] = 1
+    for axis, (world, sign) in enumerate(axcodes2ornt(tuple(axes))):
+        affine[int(world), axis] = sign
+    return nib.Nifti1Image(array, affine)
+
+
 def load(path: Path) -> nib.Nifti1Image:
     """Read an image of three axes in the orientation :data:`AXES`.
 

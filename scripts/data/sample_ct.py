@@ -8,7 +8,8 @@ import numpy as np
 
 from .dataset import Dataset
 from .labels import CLASSES, remap
-from .nifti import load, save
+from .nifti import load
+from .output import Output
 
 NAME = "TotalSegmentator CT sample"
 
@@ -53,9 +54,9 @@ def build(folder: Path) -> Dataset:
     held_out = {*slices[TEST], *slices[VALIDATION]}
     parts = [("training", f"ct_z{z:03d}", slice(z, z + 1)) for z in slices[FIRST_SLICE:] if z not in held_out]
     parts += [("validation", "ct_validation", VALIDATION), ("test", "ct_test", TEST)]
+    output = Output(folder)
     for part, name, chosen in parts:
         affine = image.slicer[:, :, chosen].affine
-        image_path, label_path = dataset.add(part, name)
-        save(folder / image_path, voxels[:, :, chosen], affine)
-        save(folder / label_path, labels[:, :, chosen], affine)
+        output.volume(part, name, voxels[:, :, chosen], labels[:, :, chosen], affine)
+    dataset.take(output.record())
     return dataset

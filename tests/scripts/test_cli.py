@@ -1,5 +1,6 @@
 """Help and errors of the command line."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -23,8 +24,9 @@ def commands(table, path=()):
 def test_every_command_has_help_with_an_example(path, command, capsys):
     assert main([*path, "--help"]) == 0
     text = capsys.readouterr().out
-    assert text.startswith(f"Usage: scanseg {' '.join(path)} --")
-    assert f"    scanseg {' '.join(path)} --" in text.partition("Example:")[2]
+    assert text.startswith(f"Usage: scanseg {' '.join(path)} ")
+    assert f"    scanseg {' '.join(path)} " in text.partition("Example:")[2]
+    assert len(re.match(r"Usage: [a-z ]+([A-Z_]+ )*", text)[0].split()) == 2 + len(path) + command.bare
     assert command.summary
     assert "\n" not in command.summary
 
@@ -44,7 +46,7 @@ def test_program_lists_its_commands(run, words):
     [
         (["dta"], "unknown command 'dta', did you mean data?"),
         (["data", "sampel"], "unknown command 'data sampel', did you mean sample?"),
-        (["data", "zzz"], "unknown command 'data zzz': there is sample"),
+        (["data", "zzz"], "unknown command 'data zzz': there is prepare, check, sample"),
         (["--verbose"], "a command has to come before --verbose"),
         (["data", "sample", "--bundel=x"], "unknown flag --bundel, did you mean --bundle?"),
         (["data", "sample"], "missing --bundle; see scanseg data sample --help"),

@@ -1,0 +1,107 @@
+"""``data check``: look for damage in a data set."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from components.validation import check_choice
+
+from ..errors import UserError
+from .dataset import FOLDERS, PARTS, read_json
+from .faults import Findings, Job, inspect
+from .labels import CLASSES
+from .work import process_count, work
+
+
+def check(dataset_dir: str, bundle: str | None = None, processes: int | None = None) -> int:
+    """Look for damage in a data set, before a training stumbles over it.
+
+    Looked for are missing, unreadable and truncated files, image and label that differ in shape, affine or spacing,
+    labels that the bundle does not have or that are empty (except those that were empty in the source, see
+    dataset.json), NaN and infinity, and images or slices that are in more than one of training, validation and test.
+    Each fault is a line with the name of the file. The exit status is 1 where there are faults.
+
+    Args:
+        dataset_dir: the data set, a folder with datalist.json.
+        bundle: name of the bundle that is to read it; by default the one in dataset.json.
+        processes: how many items are looked at at once; by default one for each processor, up to 8.
+
+    Example:
+        scanseg data check data/msvm_synapse
+    """
+    folder = Path(dataset_dir)
+    processes = process_count(processes)
+    lists, record = _read(folder)
+    name = bundle or record.get("bundle")
+    if name is None:
+        raise UserError(f"{folder} has no dataset.json that names a bundle: give its name with --bundle")
+    check_choice("bundle", name, CLASSES)
+
+    empty = set(record.get("empty_labels", ()))
+    jobs = [
+        Job(folder, part, item, name, len(CLASSES[name]), item.get("label") in empty)
+        for part, items in lists.items()
+        for item in items
+    ]
+    found = {id(job): findings for job, findings in work(inspect, jobs, processes, "checking", "items")}
+    faults = [*_list_faults(lists, record, name)]
+    faults += [fault for job in jobs for fault in found[id(job)].faults]
+    faults += _shared(jobs, [found[id(job)] for job in jobs])
+    for fault in faults:
+        print(fault)
+    counts = ", ".join(f"{len(items)} {part}" for part, items in lists.items())
+    known = f"; {len(empty)} labels were empty in the source" if empty else ""
+    print(f"{folder}: {len(faults) or 'no'} fault{'s' * (len(faults) != 1)} in {len(jobs)} items ({counts}){known}")
+    return 1 if faults else 0
+
+
+def _read(folder: Path) -> tuple[dict[str, list[dict[str, str]]], dict[str, Any]]:
+    if not (folder / "datalist.json").is_file():
+        raise UserError(f"{folder} has no datalist.json: give a dataset_dir, as data prepare and data sample make it")
+    lists = read_json(folder / "datalist.json")
+    shaped = isinstance(lists, dict) and all(
+        isinstance(items, list) and all(isinstance(item, dict) for item in items) for items in lists.values()
+    )
+    if not shaped:
+        raise UserError(f"{folder / 'datalist.json'} has to hold lists of items by name: {', '.join(PARTS)}")
+    record = read_json(folder / "dataset.json") if (folder / "dataset.json").is_file() else {}
+    items = {part: [_files(item) for item in found] for part, found in lists.items()}
+    return items, record if isinstance(record, dict) else {}
+
+
+def _files(item: dict[str, Any]) -> dict[str, str]:
+    return {key: str(value) for key, value in item.items() if key in FOLDERS}
+
+
+def _list_faults(lists: dict[str, list[dict[str, str]]], record: dict[str, Any], bundle: str) -> Iterator[str]:
+    for part in PARTS:
+        if part not in lists:
+            yield f"datalist.json: has no list {part}"
+    if not lists.get("training"):
+        yield "datalist.json: there is no training item"
+    labels = record.get("labels")
+    if labels is not None and labels != {str(number): name for number, name in enumerate(CLASSES[bundle])}:
+        yield f"dataset.json: its labels are not those of {bundle}"
+    numbers = record.get("number", {})
+    for part, items in lists.items():
+        if part in numbers and numbers[part] != len(items):
+            yield f"dataset.json: says {numbers[part]} {part} items, but datalist.json has {len(items)}"
+    named = Counter(path for items in lists.values() for item in items for path in item.values())
+    for path, count in named.items():
+        if count > 1:
+            yield f"{path}: is in datalist.json {count} times"
+
+
+def _shared(jobs: list[Job], findings: list[Findings]) -> Iterator[str]:
+    first: dict[str, tuple[str, str]] = {}
+    told = set()
+    for job, found in zip(jobs, findings, strict=True):
+        for digest, place in found.hashes.items():
+            part, other = first.setdefault(digest, (job.part, place))
+            files = place.partition(" (")[0], other.partition(" (")[0]
+            if part != job.part and files not in told:
+                told.add(files)
+                yield f"{place}: the same image as {other}, which is in {part}"

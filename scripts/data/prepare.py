@@ -1,0 +1,133 @@
+"""``data prepare``: from a data set as published to the folder that a bundle reads."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from components.files import write_text
+from components.validation import check_choice
+
+from ..errors import UserError
+from .dataset import Dataset, check_free, is_complete, read_json
+from .layouts import Case, Convert, Layout, Plan, recognise
+from .work import process_count, work
+
+SOURCES: dict[str, str] = {
+    "msvm_synapse": "scripts.data.sources.synapse",
+    "msvm_acdc": "scripts.data.sources.acdc",
+    "xlstm_abdomen_mri_3d": "scripts.data.sources.abdomen_mri",
+    "xlstm_endoscopy": "scripts.data.sources.endoscopy",
+    "xlstm_cells": "scripts.data.sources.cells",
+}
+"""For each bundle the module whose LAYOUTS are the forms in which its data set is in circulation."""
+
+STATE = ".prepare"
+"""Folder inside an unfinished data set: what it is made of, and a record of each case that is done."""
+
+
+def prepare(name: str, source: str, out: str, processes: int | None = None) -> None:
+    """Turn a data set as published into the folder that a bundle reads.
+
+    The layout of the data is recognised. The folder gets images, labels, datalist.json (the lists of training,
+    validation and test) and dataset.json (what the data are, how they were divided, what was done to them). An
+    interrupted run goes on where it stopped when it is started again.
+
+    Args:
+        name: name of the bundle: msvm_synapse, msvm_acdc, xlstm_abdomen_mri_3d, xlstm_endoscopy or xlstm_cells.
+        source: folder with the data set as published, unpacked.
+        out: folder to make.
+        processes: how many cases are worked on at once; by default one for each processor, up to 8.
+
+    Example:
+        scanseg data prepare msvm_synapse --source downloads/Synapse --out data/msvm_synapse
+    """
+    check_choice("bundle", name, SOURCES)
+    processes = process_count(processes)
+    layout, plan = recognise(name, importlib.import_module(SOURCES[name]).LAYOUTS, Path(source))
+    plan.dataset.details = {"layout": layout.name, **plan.dataset.details, "notes": plan.notes}
+    plan.dataset.details["cases"] = len(plan.cases)
+    print(f"{source}: {layout.name}, {len(plan.cases)} cases")
+    for note in plan.notes:
+        print(f"note: {note}")
+
+    folder = Path(out)
+    if _is_ready(folder, plan):
+        shutil.rmtree(folder / STATE, ignore_errors=True)
+        print(f"{folder} holds this data set already; nothing to do")
+        return
+    records = _begin(folder, plan, layout, Path(source))
+    if records:
+        print(f"{len(records)} of {len(plan.cases)} cases are done already, the others follow")
+    jobs = [(plan.convert, case, folder) for case in plan.cases if case.key not in records]
+    for (_, case, _), record in work(_convert, jobs, processes, "preparing", "cases"):
+        records[case.key] = record
+    dataset = _finish(folder, plan, records)
+    print(_summary(folder, dataset))
+
+
+def _is_ready(folder: Path, plan: Plan) -> bool:
+    dataset = plan.dataset
+    if not is_complete(folder, dataset.name, dataset.bundle):
+        return False
+    before = read_json(folder / "dataset.json").get("cases")
+    if before != len(plan.cases):
+        raise UserError(
+            f"{folder} holds this data set already, made from {before} cases, but now there are {len(plan.cases)}: "
+            f"delete it, or choose another folder with --out"
+        )
+    return True
+
+
+def _begin(folder: Path, plan: Plan, layout: Layout, source: Path) -> dict[str, dict[str, Any]]:
+    state = folder / STATE
+    made_of = {"name": plan.dataset.name, "layout": layout.name, "source": str(source.resolve())}
+    if not (state / "made_of.json").is_file():
+        check_free(folder)
+        write_text(state / "made_of.json", json.dumps(made_of))
+    elif (before := read_json(state / "made_of.json")) != made_of:
+        raise UserError(f"{folder} was begun from {before['source']}: delete it, or choose another folder with --out")
+    records = {case.key: _record_path(folder, case) for case in plan.cases}
+    return {key: read_json(path) for key, path in records.items() if path.is_file()}
+
+
+def _convert(job: tuple[Convert, Case, Path]) -> dict[str, Any]:
+    convert, case, folder = job
+    record = convert(case, folder)
+    write_text(_record_path(folder, case), json.dumps(record))
+    return record
+
+
+def _record_path(folder: Path, case: Case) -> Path:
+    return folder / STATE / f"{case.key}.json"
+
+
+def _finish(folder: Path, plan: Plan, records: dict[str, dict[str, Any]]) -> Dataset:
+    dataset = plan.dataset
+    found = {label: {"cases": 0, "voxels": 0} for label in dataset.labels[1:]}
+    for case in plan.cases:
+        record = records[case.key]
+        dataset.take(record)
+        for number, voxels in record["voxels"].items():
+            found[dataset.labels[int(number)]]["cases"] += 1
+            found[dataset.labels[int(number)]]["voxels"] += voxels
+    dataset.details["classes_found"] = found
+    for partial in folder.rglob(".partial.*"):
+        partial.unlink()
+    dataset.write(folder)
+    shutil.rmtree(folder / STATE)
+    return dataset
+
+
+def _summary(folder: Path, dataset: Dataset) -> str:
+    found = dataset.details["classes_found"]
+    counts = ", ".join(f"{len(items)} {part}" for part, items in dataset.lists.items())
+    width = max(map(len, ("class", *found)))
+    lines = [f"{folder} is ready: {dataset.name} ({counts})", f"{'class':<{width}}  {'cases':>6}  {'voxels':>14}"]
+    lines += [f"{name:<{width}}  {number['cases']:>6}  {number['voxels']:>14,}" for name, number in found.items()]
+    if absent := [name for name, number in found.items() if not number["cases"]]:
+        lines.append(f"note: no case has {', '.join(absent)}")
+    return "\n".join([*lines, dataset.caution] if dataset.caution else lines)

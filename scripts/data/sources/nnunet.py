@@ -1,0 +1,110 @@
+"""nnU-Net's raw layout: imagesTr, labelsTr, imagesTs, labelsTs and dataset.json."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from components.files import case_name
+
+from ...errors import UserError
+from ..dataset import read_json
+from ..labels import CLASSES, table_by_name
+from ..layouts import HELD_OUT, Case, Files, held_out, pairs
+from ..reading import naming
+
+Pairs = dict[str, dict[str, Path]]
+
+
+def find_pairs(
+    files: Files, images: str, labels: str, suffix: str, channel: str = "_0000", tail: str = ""
+) -> tuple[Pairs, list[str]]:
+    """Images and labels of a pair of folders.
+
+    Args:
+        files: the files.
+        images: folder of the images.
+        labels: folder of the labels.
+        suffix: their extension, as a regular expression.
+        channel: what follows the name of the case in the names of the images.
+        tail: what may follow it in the names of the labels, as a regular expression with the extension.
+
+    Returns:
+        ``{"image": …, "label": …}`` by the name of the case, and notes about files without partner.
+
+    Raises:
+        UserError: if the images have more than one file each.
+    """
+    if channel and (more := files.match(rf"{images}/(?P<case>[^/]+)_0001{suffix}")):
+        raise UserError(f"{next(iter(more.values()))}: images of one file each are needed, not of several channels")
+    found, notes = pairs(
+        files.match(rf"{images}/(?P<case>[^/]+){channel}{suffix}"),
+        files.match(rf"{labels}/(?P<case>[^/]+?){tail or suffix}"),
+    )
+    return {case_name(pair["image"]).removesuffix(channel): pair for pair in found.values()}, notes
+
+
+def label_names(dataset_json: Path) -> dict[int, str]:
+    """Names of the classes by their number, from a dataset.json of either version.
+
+    Raises:
+        UserError: if there is no such file, or it has no numbered classes.
+    """
+    if not dataset_json.is_file():
+        raise UserError(f"{dataset_json} is missing: it names the classes")
+    with naming(dataset_json):
+        labels = read_json(dataset_json).get("labels")
+        if not isinstance(labels, dict):
+            raise ValueError(f'"labels" is {labels!r}, but names and numbers of classes are needed')
+        numbers_first = all(str(key).isdigit() for key in labels)
+        named = {value: key for key, value in labels.items()} if numbers_first else labels
+        if strange := [name for name, value in named.items() if not str(value).isdigit()]:
+            raise ValueError(f"class {strange[0]!r} has the number {named[strange[0]]!r}, a whole number is needed")
+        return {int(value): str(name) for name, value in named.items()}
+
+
+def label_table(
+    bundle: str, dataset_json: Path, ignored: Collection[str] = ()
+) -> tuple[dict[int, int], tuple[int, ...], list[str]]:
+    """Table from the numbers of a dataset.json to those of a bundle, by name.
+
+    Args:
+        bundle: name of the bundle.
+        dataset_json: the file.
+        ignored: names of classes that become background, in lower case.
+
+    Returns:
+        The table, the numbers that become background, and notes.
+
+    Raises:
+        UserError: if a class is neither in the bundle nor to be ignored.
+    """
+    table, others = table_by_name(bundle, label_names(dataset_json))
+    if strange := [name for name in others.values() if name.lower() not in ignored]:
+        raise UserError(
+            f"{dataset_json}: {bundle} has no class {strange[0]!r}; it has {', '.join(CLASSES[bundle][1:])}"
+        )
+    missing = [name for number, name in enumerate(CLASSES[bundle]) if number and number not in table.values()]
+    notes = [f"{dataset_json} has no class {', '.join(missing)}"] if missing else []
+    return table, tuple(others), notes
+
+
+def divided(training: Pairs, test: Pairs, groups: Mapping[str, str] | None = None) -> list[Case]:
+    """Cases of all parts: a fifth of the training groups is held out for validation.
+
+    Args:
+        training: training cases by name.
+        test: test cases by name.
+        groups: group of each training case; by default each case is its own.
+    """
+    groups = groups or {name: name for name in training}
+    validation = held_out(groups[name] for name in training)
+    parts = {name: "validation" if groups[name] in validation else "training" for name in training}
+    cases = [Case(name, part, training[name]) for part in ("training", "validation") for name in training
+             if parts[name] == part]  # fmt: skip
+    return cases + [Case(name, "test", pair) for name, pair in test.items()]
+
+
+def split_words(test: str, group: str = "cases") -> str:
+    """The division in words, for dataset.json."""
+    return f"Validation: {HELD_OUT.format(cases=group)}. Test: {test}"

@@ -1,0 +1,71 @@
+"""Many pieces of work, in several processes, with a progress bar."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+from tqdm import tqdm
+
+from ..errors import UserError
+
+MOST_PROCESSES = 8
+"""So many at most unless the user asks for more: each holds a volume in memory."""
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+def process_count(processes: int | None) -> int:
+    """Number of processes to use.
+
+    Raises:
+        UserError: if it is not a whole number from 1 on.
+    """
+    if processes is None:
+        return min(os.cpu_count() or 1, MOST_PROCESSES)
+    if isinstance(processes, bool) or not isinstance(processes, int) or processes < 1:
+        raise UserError(f"--processes needs a whole number from 1 on, not {processes!r}")
+    return processes
+
+
+def work(
+    function: Callable[[Job], Result], jobs: Sequence[Job], processes: int, description: str, unit: str
+) -> Iterator[tuple[Job, Result]]:
+    """Run a function on each job; the results come in the order in which they are ready.
+
+    The first error ends it: what has not begun is not begun any more.
+
+    Args:
+        function: importable by name, with arguments that can be pickled.
+        jobs: its arguments.
+        processes: how many at once; 1 works in this process.
+        description: shown before the progress bar, which appears on a terminal only.
+        unit: what is counted.
+
+    Raises:
+        UserError: if the system killed a process.
+    """
+    with tqdm(total=len(jobs), desc=description, unit=f" {unit}", disable=None) as bar:
+        if processes == 1 or len(jobs) < 2:
+            for job in jobs:
+                yield job, function(job)
+                bar.update()
+            return
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(min(processes, len(jobs)), mp_context=context)
+        try:
+            waiting = {pool.submit(function, job): job for job in jobs}
+            for future in as_completed(waiting):
+                yield waiting[future], future.result()
+                bar.update()
+        except BrokenProcessPool as error:
+            raise UserError(
+                "a process was killed, perhaps for lack of memory: run it again with --processes 1"
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
