@@ -1,7 +1,25 @@
 """Scores of segmentations: overlap and surface distance, conventions for empty masks, tables over cases and classes."""
 
 from .conventions import CONVENTIONS, Convention, score
-from .functional import dice, hd95, image_diagonal
+from .functional import dice, hd95, image_diagonal, nsd
+from .instances import InstanceScoring, count_matches, drop_border
+from .scoring import FrameScoring, LabelScoring, OrganScoring, Scoring
 from .table import ScoreTable
 
-__all__ = ["CONVENTIONS", "Convention", "ScoreTable", "dice", "hd95", "image_diagonal", "score"]
+__all__ = [
+    "CONVENTIONS",
+    "Convention",
+    "FrameScoring",
+    "InstanceScoring",
+    "LabelScoring",
+    "OrganScoring",
+    "ScoreTable",
+    "Scoring",
+    "count_matches",
+    "dice",
+    "drop_border",
+    "hd95",
+    "image_diagonal",
+    "nsd",
+    "score",
+]

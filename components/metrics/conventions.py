@@ -1,4 +1,4 @@
-"""What a class scores where its prediction or its ground truth is empty, where Dice and HD95 have no value."""
+"""What a class scores where its prediction or its ground truth is empty, where overlap or distance have no value."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ DIAGONAL = math.inf
 
 @dataclass(frozen=True)
 class Convention:
-    """Scores (Dice, HD95) of empty masks: NaN is left out of the means, :data:`DIAGONAL` is the image's diagonal.
+    """Scores of empty masks: NaN is left out of the means, :data:`DIAGONAL` is the image's diagonal.
+
+    A pair is Dice and a score of the surface: HD95, or NSD in other published evaluations.
 
     Args:
         description: what the convention is, for tables and reports.
@@ -36,13 +38,13 @@ class Convention:
         """Put the convention's value in place of scores that have none.
 
         Args:
-            scores: plain Dice and HD95, used where both masks have a voxel.
+            scores: plain Dice and surface score, used where both masks have a voxel.
             predicted: whether the prediction has a voxel.
             present: whether the ground truth has one.
             diagonal: the image's diagonal in the unit of the HD95.
 
         Returns:
-            Dice and HD95.
+            Dice and surface score.
         """
         if predicted and present:
             return scores

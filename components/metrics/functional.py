@@ -1,10 +1,12 @@
-"""Dice and HD95 of two binary masks, in two or three dimensions."""
+"""Dice, HD95 and normalised surface distance of two binary masks, in two or three dimensions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
+import torch
+from monai.metrics.utils import get_mask_edges
 from scipy import ndimage
 
 
@@ -61,6 +63,39 @@ def hd95(prediction: np.ndarray, truth: np.ndarray, spacing: Sequence[float] | N
         ndimage.distance_transform_edt(~surface_p, sampling=spacing)[surface_t],
     ])  # fmt: skip
     return float(np.percentile(distances, 95))
+
+
+def nsd(prediction: np.ndarray, truth: np.ndarray, tolerance: float, spacing: Sequence[float] | None = None) -> float:
+    """Normalised surface distance: the part of both surfaces that lies within a tolerance of the other one.
+
+    The surface runs between the voxels and its elements count by their area, as in Nikolov et al. (2018, arXiv
+    1809.04430). A mask that touches the border of the image has a surface there.
+
+    Args:
+        prediction: predicted mask with 2 or 3 axes, boolean or with non-zero foreground.
+        truth: reference mask of the same shape.
+        tolerance: distance that counts as none, in the unit of ``spacing``.
+        spacing: voxel size along each axis, usually in mm; None measures in voxels.
+
+    Returns:
+        A number in [0, 1], 0 where one mask is empty; NaN where both are.
+
+    Raises:
+        ValueError: if the shapes differ, or ``spacing`` does not have one number for each axis.
+    """
+    prediction, truth = _masks(prediction, truth)
+    spacing = _spacing(spacing, truth.ndim)
+    if not prediction.any() and not truth.any():
+        return float("nan")
+    if not prediction.any() or not truth.any():
+        return 0.0
+    found = get_mask_edges(torch.from_numpy(prediction), torch.from_numpy(truth), spacing=spacing)
+    surface_p, surface_t, area_p, area_t = (part.numpy() for part in found)
+    # MONAI's compute_surface_dice gives the same, but asks a tree for every distance, which takes ten times as long.
+    near_p = ndimage.distance_transform_edt(~surface_t, sampling=spacing)[surface_p] <= tolerance
+    near_t = ndimage.distance_transform_edt(~surface_p, sampling=spacing)[surface_t] <= tolerance
+    area_p, area_t = area_p[surface_p].astype(np.float64), area_t[surface_t].astype(np.float64)
+    return float((area_p[near_p].sum() + area_t[near_t].sum()) / (area_p.sum() + area_t.sum()))
 
 
 def image_diagonal(shape: Sequence[int], spacing: Sequence[float] | None = None) -> float:

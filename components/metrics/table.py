@@ -11,28 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from .conventions import CONVENTIONS
-from .functional import dice, hd95, image_diagonal
-
-COLUMNS: dict[str, tuple[str, ...]] = {
-    "strict": ("dice", "hd95_mm", "hd95_voxels"),
-    "published": ("dice", "hd95_voxels"),
-}
-"""The scores of each convention, as they are called in the summary; rows call them ``strict_dice`` and so on."""
-
-SPACING_NOTE = (
-    "HD95 in mm uses the voxel size in the affine of the ground truth; HD95 in voxels takes every voxel as a unit cube."
-)
+from .scoring import LabelScoring, Scoring
 
 
 class ScoreTable:
     """Collects one row for each case and class and gives the means over cases, then over classes.
 
     The strict convention is the result; the published one stands beside it for comparison with published tables
-    (see :data:`components.metrics.CONVENTIONS`).
+    (see :class:`components.metrics.Scoring`).
 
     Args:
         class_names: names of the foreground classes; label ``k`` in a map is ``class_names[k - 1]``.
+        scoring: how a class is scored; by default Dice and HD95, with MSVM-UNet's published evaluation beside them.
 
     Example:
         >>> table = ScoreTable(["liver", "spleen"])
@@ -42,10 +32,12 @@ class ScoreTable:
         0.8333333333333333
     """
 
-    def __init__(self, class_names: Sequence[str]) -> None:
+    def __init__(self, class_names: Sequence[str], scoring: Scoring | None = None) -> None:
         if isinstance(class_names, str) or not class_names or len(set(class_names)) != len(class_names):
             raise ValueError(f"class_names must be a list of different names without background, not {class_names!r}")
         self.class_names = list(class_names)
+        self.scoring = LabelScoring() if scoring is None else scoring
+        self.scoring.check(self.class_names)
         self.rows: list[dict[str, Any]] = []
 
     @property
@@ -58,8 +50,8 @@ class ScoreTable:
 
         Args:
             case: its name.
-            prediction: predicted labels 0 … number of classes, with 2 or 3 axes.
-            truth: reference labels on the same grid.
+            prediction: predicted labels 0 … number of classes, or instances, with 2 or 3 axes.
+            truth: reference labels, or instances, on the same grid.
             spacing: voxel size along each axis in mm.
 
         Raises:
@@ -69,15 +61,10 @@ class ScoreTable:
         if case in self.cases:
             raise ValueError(f"two cases are called {case!r}: give their files different names")
         prediction, truth = np.asarray(prediction), np.asarray(truth)
-        known = range(len(self.class_names) + 1)
-        for name, labels in (("prediction", prediction), ("ground truth", truth)):
-            if strange := sorted(set(np.unique(labels).tolist()) - set(known)):
-                raise ValueError(
-                    f"the {name} of {case!r} has labels {strange[:5]}, but {len(self.class_names)} class names allow "
-                    f"only 0 to {len(self.class_names)}: map the labels, or name every class"
-                )
+        if self.scoring.labels:
+            self._check_labels(case, prediction=prediction, ground_truth=truth)
         self.rows += [
-            {"case": case, "class": name, **_scores(prediction == label, truth == label, spacing)}
+            {"case": case, "class": name, **self.scoring.score(prediction, truth, label, spacing)}
             for label, name in enumerate(self.class_names, start=1)
         ]
 
@@ -90,28 +77,36 @@ class ScoreTable:
         """Means over the cases for each class and over the classes, with None where nothing was counted.
 
         Returns:
-            ``cases`` (a number), ``spacing`` and ``conventions`` (what the numbers mean), ``classes`` (name →
-            convention → score) and ``mean`` (convention → score). ``counted`` beside the strict scores is the number of
-            cases in them.
+            ``cases`` (a number), ``spacing`` and ``conventions`` (what the numbers mean), ``scores`` (convention →
+            names of its scores), ``classes`` (name → convention → score) and ``mean`` (convention → score; where the
+            scoring says so, over the classes of a case and then over the cases). ``counted`` beside the strict scores
+            is the number of cases in them.
         """
+        columns = self.scoring.columns
         classes = {name: self._class_means(name) for name in self.class_names}
         return {
             "cases": len(self.cases),
-            "spacing": SPACING_NOTE,
-            "conventions": {name: convention.description for name, convention in CONVENTIONS.items()},
+            "spacing": self.scoring.spacing,
+            "conventions": self.scoring.descriptions(),
+            "scores": {convention: list(scores) for convention, scores in columns.items()},
             "classes": classes,
             "mean": {
-                convention: {s: _mean(means[convention][s] for means in classes.values()) for s in scores}
-                for convention, scores in COLUMNS.items()
+                convention: {
+                    s: self._mean_of_cases(f"{convention}_{s}")
+                    if convention in self.scoring.within_cases
+                    else _mean(means[convention][s] for means in classes.values())
+                    for s in scores
+                }
+                for convention, scores in columns.items()
             },
         }
 
     def csv(self) -> str:
         """The rows as CSV text; a score that does not count is an empty field."""
-        columns = [f"{convention}_{score}" for convention, scores in COLUMNS.items() for score in scores]
+        columns = [f"{convention}_{score}" for convention, scores in self.scoring.columns.items() for score in scores]
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(header := ["case", "class", *columns, "truth_ml", "prediction_ml"])
+        writer.writerow(header := ["case", "class", *columns, *self.scoring.sizes])
         writer.writerows([_field(row[name]) for name in header] for row in self.rows)
         return text.getvalue()
 
@@ -119,34 +114,30 @@ class ScoreTable:
         """The summary as JSON text."""
         return json.dumps(self.summary(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
+    def _check_labels(self, case: str, **maps: np.ndarray) -> None:
+        known = range(len(self.class_names) + 1)
+        for name, labels in maps.items():
+            if strange := sorted(set(np.unique(labels).tolist()) - set(known)):
+                raise ValueError(
+                    f"the {name.replace('_', ' ')} of {case!r} has labels {strange[:5]}, but {len(self.class_names)} "
+                    f"class names allow only 0 to {len(self.class_names)}: map the labels, or name every class"
+                )
+
     def _class_means(self, name: str) -> dict[str, dict[str, float | int | None]]:
         rows = [row for row in self.rows if row["class"] == name]
         means: dict[str, dict[str, float | int | None]] = {
             convention: {s: _mean(row[f"{convention}_{s}"] for row in rows) for s in scores}
-            for convention, scores in COLUMNS.items()
+            for convention, scores in self.scoring.columns.items()
         }
-        means["strict"]["counted"] = sum(not math.isnan(row["strict_dice"]) for row in rows)
+        first = self.scoring.columns["strict"][0]
+        means["strict"]["counted"] = sum(not math.isnan(row[f"strict_{first}"]) for row in rows)
         return means
 
-
-def _scores(prediction: np.ndarray, truth: np.ndarray, spacing: Sequence[float]) -> dict[str, float]:
-    overlap, distance_mm, distance = dice(prediction, truth), hd95(prediction, truth, spacing), hd95(prediction, truth)
-    found = bool(prediction.any()), bool(truth.any())
-    diagonal_mm, diagonal = image_diagonal(truth.shape, spacing), image_diagonal(truth.shape)
-    strict, published = CONVENTIONS["strict"], CONVENTIONS["published"]
-    strict_dice, strict_mm = strict.settle((overlap, distance_mm), *found, diagonal_mm)
-    _, strict_voxels = strict.settle((overlap, distance), *found, diagonal)
-    published_dice, published_voxels = published.settle((overlap, distance), *found, diagonal)
-    millilitres = math.prod(spacing) / 1000 if truth.ndim == 3 else math.nan
-    return {
-        "strict_dice": strict_dice,
-        "strict_hd95_mm": strict_mm,
-        "strict_hd95_voxels": strict_voxels,
-        "published_dice": published_dice,
-        "published_hd95_voxels": published_voxels,
-        "truth_ml": int(truth.sum()) * millilitres,
-        "prediction_ml": int(prediction.sum()) * millilitres,
-    }
+    def _mean_of_cases(self, column: str) -> float | None:
+        of_case: dict[str, list[float]] = {}
+        for row in self.rows:
+            of_case.setdefault(row["case"], []).append(row[column])
+        return _mean(_mean(values) for values in of_case.values())
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
