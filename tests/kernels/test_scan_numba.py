@@ -1,0 +1,144 @@
+"""What only the numba kernels can do wrong: memory they do not write, threads, and their registration with PyTorch."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from scan_cases import arguments, assert_equal, outputs
+from test_cross_scan import NAMES as CROSS_NAMES
+from test_cross_scan import arguments as cross_arguments
+
+from components import kernels
+from components.kernels.scan import numba as fused
+
+CASES = {
+    "scan": (kernels.selective_scan, arguments(2, 2, 50, 3, 33, torch.float32), (True, "numba"), {}),
+    "cross scan": (
+        kernels.cross_selective_scan,
+        cross_arguments(2, 50, 6, 5, 3, 2, torch.float32),
+        ("numba",),
+        {"names": CROSS_NAMES},
+    ),
+}
+
+
+def run(case):
+    function, tensors, options, names = CASES[case]
+    return outputs(function, tensors, *options, **names)
+
+
+@pytest.fixture
+def two_threads():
+    """Two threads where the machine has them, and the caller's setting afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def filled_memory():
+    """torch.empty gives NaN."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    assert torch.empty(3).isnan().all()
+    yield
+    torch.use_deterministic_algorithms(before)
+
+
+@pytest.mark.usefixtures("filled_memory")
+@pytest.mark.parametrize("case", CASES)
+def test_every_number_of_a_new_tensor_is_written(case):
+    filled = run(case)
+    torch.use_deterministic_algorithms(False)
+    assert_equal(filled, run(case))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_freed_memory_is_not_read(case):
+    """Arrays of the sizes that the kernels use, filled with NaN and freed, are what the next allocations get."""
+    expected = run(case)
+    lanes = fused.LANES
+    sizes = {value.nbytes for value in expected.values()}
+    sizes |= {4 * lanes * n for n in (1, 2, 3, 30, 33, 60, 90, 99)} | {4 * 33 * 6, 4 * 30 * 16}
+    for _ in range(15):
+        poison = [np.full(size // 4, np.nan, np.float32) for size in sizes for _ in range(8)]
+        del poison
+        assert_equal(run(case), expected)
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("case", CASES)
+def test_one_thread_and_two_agree(case):
+    two = run(case)
+    torch.set_num_threads(1)
+    assert_equal(run(case), two)
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_number_of_threads_stays(threads):
+    torch.set_num_threads(threads)
+    run("scan")
+    assert torch.get_num_threads() == threads
+
+
+FIRST_CALL = """
+import torch
+from components import kernels
+torch.set_num_threads(1)
+u = torch.ones(1, 2, 3, requires_grad=True)
+b = torch.ones(1, 1, 1, 3)
+kernels.selective_scan(u, u, -torch.ones(2, 1), b, b, backend="numba").sum().backward()
+assert torch.get_num_threads() == 1, torch.get_num_threads()
+"""
+
+
+def test_the_number_of_threads_stays_in_the_first_call_of_a_process():
+    result = subprocess.run([sys.executable, "-c", FIRST_CALL], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_called_from_several_threads_at_once():
+    expected = {case: run(case) for case in CASES}
+    order = list(CASES) * 20
+    with ThreadPoolExecutor(4) as pool:
+        for case, actual in zip(order, pool.map(run, order), strict=True):
+            assert_equal(actual, expected[case])
+
+
+@pytest.mark.parametrize("softplus", [True, False])
+def test_registration_of_the_scan(softplus):
+    x, dt = (torch.rand(2, 5, 2 * fused.LANES, dtype=torch.float64) for _ in range(2))
+    B, C = (torch.rand(2, 5, 2, 3, dtype=torch.float64) for _ in range(2))
+    A = -torch.rand(3, 2 * fused.LANES, dtype=torch.float64)
+    tensors = [tensor.requires_grad_() for tensor in (x, dt, B, C, A)]
+    torch.library.opcheck(torch.ops.scanseg.selective_scan_numba.default, (*tensors, softplus))
+    detached = [tensor.detach() for tensor in tensors]
+    backward = torch.ops.scanseg.selective_scan_numba_backward.default
+    torch.library.opcheck(backward, (*detached, softplus, torch.ones_like(x)))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["contiguous", "channels last"])
+@pytest.mark.parametrize("size", [(2, fused.LANES, 5, 3), (1, fused.LANES, 1, 1), (1, fused.LANES, 1, 7)], ids=str)
+def test_registration_of_the_cross_scan(size, layout):
+    x, *weights, A_logs, Ds = (tensor.detach() for tensor in cross_arguments(*size, 3, 2, torch.float32))
+    A, D = -A_logs.exp().unflatten(0, (4, -1)).transpose(1, 2), Ds.unflatten(0, (4, -1)).sum(0)
+    tensors = [tensor.requires_grad_() for tensor in (x.contiguous(memory_format=layout), *weights, A, D)]
+    torch.library.opcheck(torch.ops.scanseg.cross_selective_scan_numba.default, tuple(tensors))
+    detached = [tensor.detach() for tensor in tensors]
+    backward = torch.ops.scanseg.cross_selective_scan_numba_backward.default
+    torch.library.opcheck(backward, (*detached, torch.ones_like(x)))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_second_derivatives_are_refused(case):
+    function, tensors, options, _ = CASES[case]
+    y = function(*tensors, *options)
+    (gradient,) = torch.autograd.grad(y.square().sum(), tensors[0], create_graph=True)
+    with pytest.raises(RuntimeError, match="no autograd formula"):
+        gradient.sum().backward()
