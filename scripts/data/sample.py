@@ -11,15 +11,20 @@ from .dataset import is_complete, new_folder
 
 SAMPLES: dict[str, str] = {
     "msvm_synapse": "scripts.data.sample_ct",
+    "msvm_acdc": "scripts.data.synthetic_cardiac",
+    "xlstm_abdomen_mri_3d": "scripts.data.sample_mr",
+    "xlstm_endoscopy": "scripts.data.synthetic_endoscopy",
+    "xlstm_cells": "scripts.data.sample_nuclei",
 }
 """For each bundle the module whose NAME names its sample and whose ``build(folder)`` makes it, returning a Dataset."""
 
 
 def sample(bundle: str, out: str) -> None:
-    """Make a small data set for a bundle from the sample images that come with scanseg.
+    """Make a small data set for a bundle from what comes with scanseg.
 
     It is for trying the workflow: a folder with images, labels, datalist.json (the lists of training, validation and
-    test) and dataset.json (what the data are). A folder that holds the sample already is left as it is.
+    test) and dataset.json (what the data are). For CT, abdominal MR and cells they are real images, for cardiac MR and
+    endoscopy synthetic ones. A folder that holds the sample already is left as it is.
 
     Args:
         bundle: name of the bundle, for example msvm_synapse.

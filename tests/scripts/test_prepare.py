@@ -1,0 +1,535 @@
+"""``data prepare`` on tiny data sets in each layout, through the command line."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import raw_data as raw
+from PIL import Image
+
+from components.transforms.instances import interior_boundary
+from scripts.__main__ import main
+from scripts.data.labels import CLASSES
+from scripts.data.layouts import held_out
+from scripts.data.nifti import load
+from scripts.data.reading import read_picture
+from scripts.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+BTCV = [
+    "background", "spleen", "right kidney", "left kidney", "gallbladder", "oesophagus", "liver", "stomach", "aorta",
+    "inferior vena cava", "portal vein", "pancreas", "right adrenal gland", "left adrenal gland",
+]  # fmt: skip
+
+
+def abdomen_nnunet(root):
+    names = CLASSES["xlstm_abdomen_mri_3d"]
+    names = [name.replace("oe", "e") for name in (names[0], *reversed(names[1:]))]
+    raw.nnunet(root, names, lambda p, n: raw.nifti(p, raw.voxels(n)), lambda p, _: raw.nifti(p, raw.bars(14)),
+               ".nii.gz")  # fmt: skip
+
+
+def endovis_nnunet(root):
+    names = [name.title() for name in CLASSES["xlstm_endoscopy"]]
+    raw.nnunet(root, ["background", *names[1:]], lambda p, n: raw.png(p, raw.rgb(n)),
+               lambda p, _: raw.png(p, raw.bars(8, (12, 20))), ".png", ("v1_1", "v1_2", "v2_1"), ("t_1",))  # fmt: skip
+
+
+def cells_nnunet(root):
+    classes = interior_boundary(raw.blobs())
+    raw.nnunet(root, CLASSES["xlstm_cells"], lambda p, n: raw.png(p, raw.rgb(n, (40, 60))),
+               lambda p, _: raw.png(p, classes), ".png", test=())  # fmt: skip
+    raw.png(root / "imagesVal/cell_00001_0000.png", raw.rgb(9, (40, 60)))
+    raw.png(root / "labelsVal-instance-mask/cell_00001_label.tiff", raw.blobs())
+
+
+def synapse_prepared(root):
+    raw.synapse_prepared(root, raw.bars(9), raw.voxels(5))
+
+
+LAYOUTS = {
+    "BTCV raw NIfTI": ("msvm_synapse", raw.synapse_raw, "label0005.nii.gz"),
+    "TransUNet's prepared slices": ("msvm_synapse", synapse_prepared, "case0005_slice001.npz"),
+    "ACDC raw NIfTI": ("msvm_acdc", raw.acdc_raw, "patient019_frame12_gt.nii.gz"),
+    "ACDC prepared slices": ("msvm_acdc", raw.acdc_prepared, "case_002_volume_ED.npz"),
+    "AMOS22": ("xlstm_abdomen_mri_3d", raw.amos, "amos_0510.nii.gz"),
+    "nnU-Net's Dataset702_AbdomenMR": ("xlstm_abdomen_mri_3d", abdomen_nnunet, "b_1_0000.nii.gz"),
+    "EndoVis 2017 frames": ("xlstm_endoscopy", raw.endovis, "frame001.png"),
+    "nnU-Net's Dataset704_Endovis17": ("xlstm_endoscopy", endovis_nnunet, "v2_1_0000.png"),
+    "NeurIPS 2022 cell segmentation challenge": ("xlstm_cells", raw.cells, "cell_00002_label.tiff"),
+    "nnU-Net's Dataset703_NeurIPSCell": ("xlstm_cells", cells_nnunet, "cell_00001_label.tiff"),
+}
+
+
+def prepare(bundle, source, out, *more):
+    return main(["data", "prepare", bundle, "--source", str(source), "--out", str(out), "--processes=1", *more])
+
+
+def made(layout, folder):
+    """The bundle and the data set in a layout."""
+    bundle, maker, _ = LAYOUTS[layout]
+    if maker is synapse_prepared:
+        pytest.importorskip("h5py")
+    maker(folder)
+    return bundle, folder
+
+
+@pytest.fixture
+def prepared(tmp_path):
+    """Make and prepare a data set in a layout; tells the folder."""
+
+    def make(layout):
+        bundle, source = made(layout, tmp_path / "raw")
+        assert prepare(bundle, source, tmp_path / "out") == 0
+        return tmp_path / "out"
+
+    return make
+
+
+def array(path):
+    return np.asarray(Image.open(path)) if path.suffix == ".png" else np.asarray(nib.load(path).dataobj)
+
+
+def displayed(volume):
+    """A volume whose axes run to left, anterior and superior, as rows to posterior and columns to left."""
+    return np.flip(volume, 1).swapaxes(0, 1)
+
+
+def listed(out):
+    return {
+        part: [item["image"] for item in items]
+        for part, items in json.loads((out / "datalist.json").read_text()).items()
+    }
+
+
+def content(folder):
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layout_is_recognised_and_the_result_sound(layout, prepared, capsys):
+    out = prepared(layout)
+    told = capsys.readouterr().out
+    assert f": {layout}, " in told
+    assert f"{out} is ready: " in told
+    record = json.loads((out / "dataset.json").read_text())
+    assert record["layout"] == layout
+    assert record["synthetic"] is False
+    assert list(record["labels"].values()) == list(CLASSES[record["bundle"]])
+    lists = json.loads((out / "datalist.json").read_text())
+    assert list(lists) == ["training", "validation", "test"]
+    assert record["number"] == {part: len(items) for part, items in lists.items()}
+    paths = [path for items in lists.values() for item in items for path in item.values()]
+    assert sorted(content(out)) == sorted([*paths, "datalist.json", "dataset.json"])
+    for part, items in lists.items():
+        for item in items:
+            assert item["image"].startswith(f"images/{part}/")
+            assert item["label"] == item["image"].replace("images/", "labels/")
+            assert array(out / item["label"]).dtype == np.uint8
+            if item["image"].endswith(".nii.gz"):
+                image, label = nib.load(out / item["image"]), nib.load(out / item["label"])
+                assert nib.aff2axcodes(image.affine) == ("P", "L", "S")
+                np.testing.assert_array_equal(image.affine, label.affine)
+            else:
+                assert array(out / item["image"]).shape == (*array(out / item["label"]).shape, 3)
+    if layout != "TransUNet's prepared slices":  # its two cases are the same volume
+        assert main(["data", "check", str(out), "--processes=1"]) == 0
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_truncated_file_is_refused_by_name(layout, tmp_path, capsys):
+    bundle, source = made(layout, tmp_path / "raw")
+    damaged = sorted(source.rglob(LAYOUTS[layout][2]))[-1]
+    damaged.write_bytes(damaged.read_bytes()[: damaged.stat().st_size * 2 // 3])
+    assert prepare(bundle, source, tmp_path / "out") == 2
+    told = capsys.readouterr().err
+    assert str(damaged) in told
+    assert told.count("\n") == 1
+    assert not (tmp_path / "out" / "dataset.json").exists()
+    assert not list((tmp_path / "out").rglob(".partial.*"))
+
+
+def test_synapse_raw_by_hand(prepared):
+    out = prepared("BTCV raw NIfTI")
+    numbers = [CLASSES["msvm_synapse"].index(name) if name in CLASSES["msvm_synapse"] else 0 for name in BTCV]
+    assert numbers == [0, 7, 4, 3, 2, 0, 5, 8, 1, 0, 0, 6, 0, 0]
+    expected = displayed(np.array(numbers)[raw.bars(14)])
+    np.testing.assert_array_equal(array(out / "labels/test/case0001.nii.gz"), expected)
+    image = nib.load(out / "images/test/case0001.nii.gz")
+    np.testing.assert_array_equal(array(out / "images/test/case0001.nii.gz"), displayed(raw.voxels(1)))
+    assert image.get_data_dtype() == np.int16
+    np.testing.assert_allclose(image.header.get_zooms(), (0.8, 0.8, 3))
+    for z in range(4):
+        path = out / f"labels/training/case0005_slice{z:03d}.nii.gz"
+        np.testing.assert_array_equal(array(path), expected[:, :, z : z + 1])
+        np.testing.assert_allclose(nib.load(path).affine @ [0, 0, 0, 1], image.affine @ [0, 0, z, 1], atol=1e-4)
+    assert listed(out)["validation"] == ["images/validation/case0009.nii.gz"]
+
+
+def test_synapse_split_is_the_published_one():
+    from scripts.data.sources.synapse import PUBLISHED, part
+
+    assert set(PUBLISHED) == {*range(1, 11), *range(21, 41)}
+    assert [n for n in PUBLISHED if part(n) == "test"] == [1, 2, 3, 4, 8, 22, 25, 29, 32, 35, 36, 38]
+    assert [n for n in PUBLISHED if part(n) == "validation"] == [9, 27, 37]
+
+
+def test_acdc_split_is_the_published_one():
+    from scripts.data.sources.acdc import PATIENTS, part
+
+    parts = [part(n) for n in PATIENTS]
+    assert [parts.count(name) for name in ("training", "validation", "test")] == [70, 10, 20]
+
+
+@pytest.mark.parametrize("turn", range(8))
+def test_synapse_prepared_goes_back_to_hounsfield_units_and_upright(turn, tmp_path, capsys):
+    pytest.importorskip("h5py")
+    source = ROOT / "scripts/data/samples"
+    numbers = {"aorta": 52, "gallbladder": 4, "left kidney": 3, "right kidney": 2, "liver": 5, "pancreas": 7,
+               "spleen": 1, "stomach": 6}  # fmt: skip
+    hu = np.asarray(load(source / "ct.nii.gz").dataobj)[:, :, 70:110:8].astype(np.int16)
+    total = np.asarray(load(source / "ct_total_labels.nii.gz").dataobj)[:, :, 70:110:8]
+    labels = sum((total == numbers[name]) * number for number, name in enumerate(CLASSES["msvm_synapse"]) if number)
+
+    def turned(volume):
+        volume = volume[:: 1 - 2 * (turn & 1), :: 1 - (turn & 2)]
+        return volume.swapaxes(0, 1) if turn & 4 else volume
+
+    raw.synapse_prepared(tmp_path / "raw", turned(labels), turned(hu))
+    assert prepare("msvm_synapse", tmp_path / "raw", tmp_path / "out") == 0
+    assert "as the organs show" in capsys.readouterr().out
+    image = array(tmp_path / "out/images/test/case0001.nii.gz")
+    assert image.dtype == np.int16
+    np.testing.assert_array_equal(image, hu.clip(-125, 275))
+    np.testing.assert_array_equal(array(tmp_path / "out/labels/test/case0001.nii.gz"), labels)
+    slice_ = nib.load(tmp_path / "out/images/training/case0005_slice003.nii.gz")
+    np.testing.assert_array_equal(slice_.dataobj, hu[:, :, 3:4].clip(-125, 275))
+    assert slice_.header.get_zooms() == (1, 1, 1)
+    record = json.loads((tmp_path / "out/dataset.json").read_text())
+    assert record["spacing"] == "unknown"
+    assert record["assumed_spacing_mm"] == [1, 1, 1]
+
+
+def test_acdc_raw_by_hand(prepared):
+    out = prepared("ACDC raw NIfTI")
+    first = raw.voxels(11, low=0).astype(float)
+    expected = ((first - first.min()) / (first.max() - first.min())).swapaxes(0, 1)
+    stack = np.concatenate(
+        [array(out / f"images/training/patient001_frame01_slice{z:03d}.nii.gz") for z in range(4)], axis=2
+    )
+    assert stack.dtype == np.float32
+    np.testing.assert_allclose(stack, expected, atol=1e-7)
+    assert (stack.min(), stack.max()) == (0, 1)
+    np.testing.assert_array_equal(array(out / "labels/test/patient002_frame12.nii.gz"), raw.bars(4).swapaxes(0, 1))
+    assert nib.load(out / "images/test/patient002_frame12.nii.gz").header.get_zooms() == (1.5, 1.5, 10)
+    assert len(listed(out)["training"]) == 8
+    assert "[0, 1]" in json.loads((out / "dataset.json").read_text())["intensities"]
+
+
+def test_acdc_prepared_by_hand(prepared):
+    out = prepared("ACDC prepared slices")
+    assert listed(out)["validation"] == ["images/validation/patient019_ED.nii.gz"]
+    for name in ("test/patient002_ED", "validation/patient019_ED"):
+        np.testing.assert_array_equal(array(out / f"labels/{name}.nii.gz"), raw.bars(4))
+    image = raw.voxels(19, low=0).astype(float)
+    np.testing.assert_allclose(
+        array(out / "images/validation/patient019_ED.nii.gz"),
+        (image - image.min()) / (image.max() - image.min()),
+        atol=1e-7,
+    )
+
+
+def test_amos_by_name(prepared, capsys):
+    out = prepared("AMOS22")
+    assert "left out: 1 CT volumes" in capsys.readouterr().out
+    names = {"gall bladder": "gallbladder", "esophagus": "oesophagus", "arota": "aorta",
+             "postcava": "inferior vena cava"}  # fmt: skip
+    organs = [names.get(name, name) for name in raw.AMOS_LABELS]
+    classes = CLASSES["xlstm_abdomen_mri_3d"]
+    numbers = np.array([classes.index(name) if name in classes else 0 for name in organs])
+    assert numbers.tolist() == [0, 3, 2, 13, 9, 10, 1, 11, 5, 6, 4, 7, 8, 12, 0, 0]
+    np.testing.assert_array_equal(array(out / "labels/test/amos_0600.nii.gz"), displayed(numbers[raw.bars(16)]))
+    np.testing.assert_array_equal(array(out / "images/test/amos_0600.nii.gz"), displayed(raw.voxels(600)))
+    assert listed(out) == {
+        "training": ["images/training/amos_0507.nii.gz", "images/training/amos_0510.nii.gz"],
+        "validation": ["images/validation/amos_0508.nii.gz"],
+        "test": ["images/test/amos_0600.nii.gz"],
+    }
+
+
+def test_nnunet_abdomen_is_remapped_by_name_too(prepared):
+    out = prepared("nnU-Net's Dataset702_AbdomenMR")
+    numbers = np.array([0, *range(13, 0, -1)])
+    np.testing.assert_array_equal(array(out / "labels/test/a_1.nii.gz"), displayed(numbers[raw.bars(14)]))
+    np.testing.assert_array_equal(array(out / "images/training/a_1.nii.gz"), displayed(raw.voxels(10)))
+    np.testing.assert_array_equal(array(out / "images/test/a_1.nii.gz"), displayed(raw.voxels(2)))
+
+
+def test_endovis_by_hand(prepared):
+    out = prepared("EndoVis 2017 frames")
+    expected = np.zeros((12, 20))
+    expected[2:6, 2:10] = 1
+    expected[5:8, 8:14] = 7  # over the forceps where they overlap
+    np.testing.assert_array_equal(array(out / "labels/training/seq01_frame001.png"), expected)
+    np.testing.assert_array_equal(array(out / "images/training/seq01_frame001.png"), raw.rgb(11))
+    test = array(out / "labels/test/seq01_frame225.png")
+    assert (test[3:5, 3:9] == 6).all()
+    assert np.count_nonzero(test) == 12
+    assert listed(out)["validation"] == [f"images/validation/seq02_frame00{n}.png" for n in (0, 1)]
+
+
+def test_whole_videos_are_held_out_of_nnunets_form(prepared):
+    out = prepared("nnU-Net's Dataset704_Endovis17")
+    assert listed(out)["validation"] == ["images/validation/v2_1.png"]
+    np.testing.assert_array_equal(array(out / "labels/test/t_1.png"), raw.bars(8, (12, 20)))
+
+
+def test_cells_by_hand(prepared):
+    out = prepared("NeurIPS 2022 cell segmentation challenge")
+    for name in ("training/cell_00001", "validation/cell_00002", "test/cell_00001"):
+        instances = array(out / f"instances/{name}.png")
+        np.testing.assert_array_equal(instances, raw.blobs())
+        np.testing.assert_array_equal(array(out / f"labels/{name}.png"), interior_boundary(raw.blobs()))
+    grey = array(out / "images/training/cell_00001.png")
+    source = np.random.default_rng(1).integers(0, 4000, (40, 60)).astype(float)
+    low, high = np.percentile(source[source > 0], [1, 99])
+    for channel in range(3):
+        np.testing.assert_allclose(grey[..., channel], ((source - low) / (high - low) * 255).clip(0, 255), atol=1)
+    assert (grey[..., 0].min(), grey[..., 0].max()) == (0, 255)
+
+
+def test_nnunets_cells_keep_pictures_and_decode_instances(prepared):
+    out = prepared("nnU-Net's Dataset703_NeurIPSCell")
+    lists = json.loads((out / "datalist.json").read_text())
+    assert ["instances" in item for items in lists.values() for item in items] == [False, False, True, True]
+    np.testing.assert_array_equal(array(out / "instances/test/cell_00001.png"), raw.blobs())
+    np.testing.assert_array_equal(array(out / "images/test/cell_00001.png"), raw.rgb(9, (40, 60)))
+    decoded = array(out / f"instances/validation/{Path(lists['validation'][0]['image']).name}")
+    classes = interior_boundary(raw.blobs())
+    assert (decoded > 0).tolist() == (classes == 1).tolist()
+    assert decoded.max() == 3  # those that touch are apart
+
+
+@pytest.mark.parametrize(
+    ("layout", "change", "told"),
+    [
+        ("BTCV raw NIfTI", lambda d: raw.nifti(d / "RawData/Training/label/label0001.nii.gz", raw.bars(15)),
+         "label0001.nii.gz and {d}/RawData/Training/img/img0001.nii.gz: labels [14] are not in the table"),
+        ("BTCV raw NIfTI", lambda d: raw.nifti(d / "RawData/Training/img/img0009.nii.gz", raw.voxels(1, (6, 5, 3))),
+         "the image has shape (5, 6, 3), but its label (5, 6, 4): they must be on one grid"),
+        ("BTCV raw NIfTI",
+         lambda d: raw.nifti(d / "RawData/Training/img/img0001.nii.gz", np.full((6, 5, 4), np.nan, np.float32)),
+         "img0001.nii.gz: NaN or infinity"),
+        ("TransUNet's prepared slices",
+         lambda d: np.savez(d / "train_npz/case0005_slice002.npz", image=np.zeros((6, 5)), label=np.full((6, 5), 13.0)),
+         "case0005_slice002.npz: labels [13] are not in the table"),
+        ("TransUNet's prepared slices",
+         lambda d: np.savez(d / "train_npz/case0005_slice002.npz", image=np.ones((6, 5)) * 80, label=np.zeros((6, 5))),
+         "case0005_slice002.npz: values from 80 to 80, but [0, 1] is needed"),
+        ("ACDC prepared slices",
+         lambda d: np.savez(d / "test/case_002_volume_ED.npz", x=np.zeros((4, 6, 5)), label=np.zeros((4, 6, 5))),
+         "case_002_volume_ED.npz holds x, label, but img or image is needed"),
+        ("ACDC prepared slices",
+         lambda d: np.savez(d / "train/case_001_sliceED_0.npz", img=np.zeros((7, 5)), label=np.zeros((7, 5))),
+         "are not one volume"),
+        ("ACDC raw NIfTI",
+         lambda d: raw.nifti(d / "database/training/patient001/patient001_frame01.nii.gz", raw.bars(1) + 1),
+         "patient001_frame01.nii.gz: all voxels are 1"),
+        ("AMOS22", lambda d: (d / "dataset.json").unlink(), "dataset.json is missing: it names the classes"),
+        ("AMOS22", lambda d: (d / "dataset.json").write_text('{"labels": {"1": "brain"}}'),
+         "dataset.json: xlstm_abdomen_mri_3d has no class 'brain'; it has liver"),
+        ("AMOS22", lambda d: raw.nifti(d / "labelsTr/amos_0507.nii.gz", raw.bars(18)), "labels [16, 17] are not in"),
+        ("nnU-Net's Dataset702_AbdomenMR", lambda d: raw.nifti(d / "imagesTr/a_1_0001.nii.gz", raw.voxels(1)),
+         "a_1_0001.nii.gz: images of one file each are needed"),
+        ("nnU-Net's Dataset702_AbdomenMR", lambda d: (d / "dataset.json").write_text('{"labels": {"liver": [1, 2]}}'),
+         "dataset.json: class 'liver' has the number [1, 2], a whole number is needed"),
+        ("EndoVis 2017 frames",
+         lambda d: raw.png(d / "train/instrument_dataset_1/ground_truth/Hook_labels/frame000.png", raw.rgb(1)),
+         "the folder Hook_labels names none of the instruments"),
+        ("EndoVis 2017 frames",
+         lambda d: raw.png(d / "gt/instrument_dataset_1/gt/TypeSegmentation/frame225.png", raw.bars(9, (12, 20))),
+         "TypeSegmentation/frame225.png: labels [8] are not in the table"),
+        ("NeurIPS 2022 cell segmentation challenge",
+         lambda d: raw.png(d / "Tuning/labels/cell_00001_label.tiff", raw.blobs((40, 59))),
+         "the image has shape (40, 60, 3), but its label (40, 59)"),
+        ("NeurIPS 2022 cell segmentation challenge",
+         lambda d: raw.png(d / "Training-labeled/images/cell_00001.tif", raw.rgb(1, (40, 60))),
+         "are the same case: point --source to one of them"),
+        ("NeurIPS 2022 cell segmentation challenge",
+         lambda d: raw.png(d / "Tuning/labels/cell_00001_label.tiff", raw.rgb(1, (40, 60))),
+         "the label has shape (40, 60, 3), but a map of numbers with two axes is needed"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_wrong_data_are_refused_by_name(layout, change, told, tmp_path, capsys):
+    bundle, source = made(layout, tmp_path / "raw")
+    change(source)
+    assert prepare(bundle, source, tmp_path / "out") == 2
+    error = capsys.readouterr().err
+    assert told.format(d=source) in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("bundle", CLASSES)
+def test_unknown_layout_lists_what_was_looked_for(bundle, tmp_path, capsys):
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/readme.txt").write_text("nothing")
+    assert prepare(bundle, tmp_path / "raw", tmp_path / "out") == 2
+    told = capsys.readouterr().err
+    for layout in (name for name, (its, _, _) in LAYOUTS.items() if its == bundle):
+        assert f"{layout}: " in told
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_layouts_are_one_too_many(tmp_path, capsys):
+    raw.acdc_raw(tmp_path / "raw")
+    raw.acdc_prepared(tmp_path / "raw")
+    assert prepare("msvm_acdc", tmp_path / "raw", tmp_path / "out") == 2
+    assert "has ACDC raw NIfTI and ACDC prepared slices: point --source" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["msvm_synaps", "--source", "x", "--out", "y"], "unknown bundle 'msvm_synaps', did you mean 'msvm_synapse'?"),
+        (["msvm_acdc", "--source", "nowhere", "--out", "y"], "--source nowhere is no folder"),
+        (["msvm_acdc", "--source", ".", "--out", "y", "--processes", "0"], "--processes needs a whole number from 1"),
+        (["msvm_acdc", "--source", "."], "missing --out"),
+        (["--source", ".", "--out", "y"], "missing --name"),
+    ],
+)
+def test_bad_usage_is_told(words, told, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["data", "prepare", *words]) == 2
+    assert told in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def interrupted(bundle, source, out, after):
+    """Run it in a process of its own, which is interrupted while it writes the file after so many."""
+    code = (
+        "import sys, itertools, scripts.data.output as o; from scripts.__main__ import main\n"
+        "count, save = itertools.count(), o.save\n"
+        "def cut(path, *rest):\n"
+        "    save(path, *rest)\n"
+        f"    if next(count) == {after}: path.write_bytes(path.read_bytes()[:20]); raise KeyboardInterrupt\n"
+        "o.save = cut\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    words = ["data", "prepare", bundle, "--source", source, "--out", out, "--processes", "1"]
+    return subprocess.run([sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True, cwd=ROOT)
+
+
+def test_interrupted_run_goes_on_where_it_stopped(tmp_path, capsys):
+    raw.synapse_raw(tmp_path / "raw")
+    out = tmp_path / "out"
+    done = interrupted(
+        "msvm_synapse", tmp_path / "raw", out, after=7
+    )  # in the second case, after two of its four slices
+    assert done.returncode == 130, done.stderr
+    files = list(out.rglob("*.nii.gz"))
+    assert files
+    assert not list(out.rglob(".partial.*"))
+    for path in files:
+        nib.load(path).get_fdata()
+    assert not (out / "dataset.json").exists()
+    assert not (out / "datalist.json").exists()
+    (out / "images/training/.partial.killed.nii.gz").write_bytes(b"what kill -9 leaves behind")
+    before = {path: path.stat().st_mtime_ns for path in files if path.name == "case0001.nii.gz"}
+    assert len(before) == 2
+
+    assert prepare("msvm_synapse", tmp_path / "raw", out) == 0
+    assert "1 of 3 cases are done already, the others follow" in capsys.readouterr().out
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+    assert prepare("msvm_synapse", tmp_path / "raw", tmp_path / "at once") == 0
+    assert content(out) == content(tmp_path / "at once")
+
+
+def test_begun_folder_belongs_to_its_source(tmp_path, capsys):
+    raw.synapse_raw(tmp_path / "raw")
+    raw.synapse_raw(tmp_path / "other")
+    assert interrupted("msvm_synapse", tmp_path / "raw", tmp_path / "out", after=3).returncode == 130
+    assert prepare("msvm_synapse", tmp_path / "other", tmp_path / "out") == 2
+    assert f"was begun from {tmp_path / 'raw'}" in capsys.readouterr().err
+
+
+def test_finished_folder_is_left_alone(tmp_path, capsys):
+    raw.synapse_raw(tmp_path / "raw")
+    assert prepare("msvm_synapse", tmp_path / "raw", tmp_path / "out") == 0
+    before = content(tmp_path / "out")
+    assert prepare("msvm_synapse", tmp_path / "raw", tmp_path / "out") == 0
+    assert "holds this data set already; nothing to do" in capsys.readouterr().out
+    assert content(tmp_path / "out") == before
+    raw.synapse_raw(tmp_path / "raw", cases=(2,))
+    assert prepare("msvm_synapse", tmp_path / "raw", tmp_path / "out") == 2
+    assert "made from 3 cases, but now there are 4" in capsys.readouterr().err
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/notes.txt").write_text("precious")
+    assert prepare("msvm_synapse", tmp_path / "raw", tmp_path / "mine") == 2
+    assert "not empty: choose another folder" in capsys.readouterr().err
+    assert content(tmp_path / "mine") == {"notes.txt": b"precious"}
+
+
+def test_several_processes_make_the_same_bytes(run, tmp_path):
+    raw.acdc_raw(tmp_path / "raw")
+    done = run(
+        "data", "prepare", "msvm_acdc", "--source", tmp_path / "raw", "--out", tmp_path / "two", "--processes", 2
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""  # no progress bar where there is no terminal
+    assert prepare("msvm_acdc", tmp_path / "raw", tmp_path / "one") == 0
+    assert content(tmp_path / "two") == content(tmp_path / "one")
+
+
+def test_error_in_another_process_is_told_in_one_line(run, tmp_path):
+    raw.acdc_raw(tmp_path / "raw")
+    damaged = tmp_path / "raw/database/training/patient001/patient001_frame12.nii.gz"
+    damaged.write_bytes(b"no gzip")
+    done = run("data", "prepare", "msvm_acdc", "--source", tmp_path / "raw", "--out", tmp_path / "out", "--processes=2")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert str(damaged) in done.stderr
+
+
+def test_missing_h5py_is_told_with_the_remedy(tmp_path, capsys, monkeypatch):
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/case0001.npy.h5").write_bytes(b"\x89HDF\r\n")
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    assert prepare("msvm_synapse", tmp_path / "raw", tmp_path / "out") == 2
+    assert "case0001.npy.h5 is an HDF5 file, which needs h5py: pip install h5py" in capsys.readouterr().err
+
+
+def test_deep_colours_are_read_in_full(tmp_path, monkeypatch):
+    tifffile = pytest.importorskip("tifffile")
+    deep = np.random.default_rng(0).integers(0, 900, (7, 9, 3)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "deep.tif", deep, photometric="rgb")
+    np.testing.assert_array_equal(read_picture(tmp_path / "deep.tif"), deep)
+    monkeypatch.setitem(sys.modules, "tifffile", None)
+    with pytest.raises(UserError, match=r"deep.tif is a TIFF of deep colours, which needs tifffile: pip install"):
+        read_picture(tmp_path / "deep.tif")
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "1", "RGBA", "LA", "RGB"])
+def test_pictures_of_any_mode_are_grey_or_rgb(mode, tmp_path):
+    Image.fromarray(raw.rgb(3)).convert(mode).save(tmp_path / "a.png")
+    picture = read_picture(tmp_path / "a.png")
+    assert picture.shape == ((12, 20) if mode in ("L", "1", "LA") else (12, 20, 3))
+    assert picture.dtype == np.uint8
+
+
+@pytest.mark.parametrize("count", [2, 5, 8, 60, 1000])
+def test_a_fifth_is_held_out_evenly(count):
+    names = [f"case{number}" for number in range(count)]
+    places = sorted(names.index(name) for name in held_out(names))
+    assert len(places) == max(1, round(count / 5))
+    gaps = np.diff(places)
+    assert gaps.size == 0 or gaps.max() - gaps.min() <= 1
+
+
+def test_one_case_cannot_be_divided():
+    with pytest.raises(UserError, match="1 training case is too little"):
+        held_out(["a"])
