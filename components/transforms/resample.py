@@ -43,7 +43,7 @@ class ResampleSpacing(InvertibleTransform):
 
     def __init__(self, pixdim: Sequence[float], mode: str = "cubic", anisotropy: float = 3.0) -> None:
         check_choice("mode", mode, MODES)
-        if not pixdim or min(pixdim) <= 0:
+        if not len(pixdim) or min(pixdim) <= 0:
             raise ValueError(f"pixdim must be positive numbers, one for each axis, got {list(pixdim)}")
         self.pixdim = tuple(float(p) for p in pixdim)
         self.mode = mode
