@@ -38,7 +38,7 @@ class Case:
         return f"{self.part}_{self.name}"
 
 
-Convert = Callable[[Case, Path], "dict[str, Any]"]
+Converter = Callable[[Case, Path], "dict[str, Any]"]
 """Makes the files of a case in a folder and returns :meth:`Output.record`."""
 
 
@@ -54,7 +54,7 @@ class Plan:
     """
 
     cases: list[Case]
-    convert: Convert
+    convert: Converter
     dataset: Dataset
     notes: list[str] = field(default_factory=list)
 
@@ -181,6 +181,18 @@ def pairs(
         if alone
     ]
     return both, notes
+
+
+def check_gaps(name: str, numbers: Iterable[int]) -> None:
+    """Raise UserError unless the slices of a case are numbered from 0 or 1 on without a gap.
+
+    Example:
+        >>> check_gaps("case0005", [1, 2, 3])
+    """
+    found = sorted(numbers)
+    first = found[0] if found[0] < 2 else 0
+    if missing := sorted(set(range(first, found[-1])) - set(found)):
+        raise UserError(f"{name} has {len(found)} slices up to number {found[-1]}, but not number {missing[0]}")
 
 
 def missing_cases(found: Iterable[int], expected: Iterable[int]) -> list[str]:

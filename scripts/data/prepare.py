@@ -13,7 +13,7 @@ from components.validation import check_choice
 
 from ..errors import UserError
 from .dataset import Dataset, check_free, is_complete, read_json
-from .layouts import Case, Convert, Layout, Plan, recognise
+from .layouts import Case, Converter, Layout, Plan, recognise
 from .work import process_count, work
 
 SOURCES: dict[str, str] = {
@@ -61,7 +61,7 @@ def prepare(name: str, source: str, out: str, processes: int | None = None) -> N
         return
     records = _begin(folder, plan, layout, Path(source))
     if records:
-        print(f"{len(records)} of {len(plan.cases)} cases are done already, the others follow")
+        print(f"{len(records)} of {len(plan.cases)} cases are done already")
     jobs = [(plan.convert, case, folder) for case in plan.cases if case.key not in records]
     for (_, case, _), record in work(_convert, jobs, processes, "preparing", "cases"):
         records[case.key] = record
@@ -94,7 +94,7 @@ def _begin(folder: Path, plan: Plan, layout: Layout, source: Path) -> dict[str, 
     return {key: read_json(path) for key, path in records.items() if path.is_file()}
 
 
-def _convert(job: tuple[Convert, Case, Path]) -> dict[str, Any]:
+def _convert(job: tuple[Converter, Case, Path]) -> dict[str, Any]:
     convert, case, folder = job
     record = convert(case, folder)
     write_text(_record_path(folder, case), json.dumps(record))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -38,7 +39,7 @@ def work(
 ) -> Iterator[tuple[Job, Result]]:
     """Run a function on each job; the results come in the order in which they are ready.
 
-    The first error ends it: what has not begun is not begun any more.
+    The first error, or Ctrl-C, ends it: what has begun is finished, and the rest is not begun any more.
 
     Args:
         function: importable by name, with arguments that can be pickled.
@@ -57,7 +58,7 @@ def work(
                 bar.update()
             return
         context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(min(processes, len(jobs)), mp_context=context)
+        pool = ProcessPoolExecutor(min(processes, len(jobs)), context, signal.signal, (signal.SIGINT, signal.SIG_IGN))
         try:
             waiting = {pool.submit(function, job): job for job in jobs}
             for future in as_completed(waiting):

@@ -330,6 +330,10 @@ def test_nnunets_cells_keep_pictures_and_decode_instances(prepared):
         ("TransUNet's prepared slices",
          lambda d: np.savez(d / "train_npz/case0005_slice002.npz", image=np.ones((6, 5)) * 80, label=np.zeros((6, 5))),
          "case0005_slice002.npz: values from 80 to 80, but [0, 1] is needed"),
+        ("TransUNet's prepared slices", lambda d: (d / "train_npz/case0005_slice002.npz").unlink(),
+         "{d}: case 5 has 3 slices up to number 3, but not number 2"),
+        ("ACDC prepared slices", lambda d: (d / "valid/case_019_sliceED_0.npz").rename(d / "case_019_sliceED_7.npz"),
+         "{d}: patient 19 ED has 4 slices up to number 7, but not number 4"),
         ("ACDC prepared slices",
          lambda d: np.savez(d / "test/case_002_volume_ED.npz", x=np.zeros((4, 6, 5)), label=np.zeros((4, 6, 5))),
          "case_002_volume_ED.npz holds x, label, but img or image is needed"),
@@ -349,7 +353,10 @@ def test_nnunets_cells_keep_pictures_and_decode_instances(prepared):
          "dataset.json: class 'liver' has the number [1, 2], a whole number is needed"),
         ("EndoVis 2017 frames",
          lambda d: raw.png(d / "train/instrument_dataset_1/ground_truth/Hook_labels/frame000.png", raw.rgb(1)),
-         "the folder Hook_labels names none of the instruments"),
+         "Hook_labels: the name has none of the instruments monopolar"),
+        ("EndoVis 2017 frames",
+         lambda d: (d / "train/instrument_dataset_2/ground_truth/Other_labels/frame001.png").unlink(),
+         "instrument_dataset_2/ground_truth/Other_labels/frame001.png is missing, though other frames have a mask"),
         ("EndoVis 2017 frames",
          lambda d: raw.png(d / "gt/instrument_dataset_1/gt/TypeSegmentation/frame225.png", raw.bars(9, (12, 20))),
          "TypeSegmentation/frame225.png: labels [8] are not in the table"),
@@ -443,7 +450,7 @@ def test_interrupted_run_goes_on_where_it_stopped(tmp_path, capsys):
     assert len(before) == 2
 
     assert prepare("msvm_synapse", tmp_path / "raw", out) == 0
-    assert "1 of 3 cases are done already, the others follow" in capsys.readouterr().out
+    assert "1 of 3 cases are done already" in capsys.readouterr().out
     assert {p: p.stat().st_mtime_ns for p in before} == before
     assert prepare("msvm_synapse", tmp_path / "raw", tmp_path / "at once") == 0
     assert content(out) == content(tmp_path / "at once")

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..dataset import Dataset
 from ..labels import CLASSES, remap
-from ..layouts import Case, Convert, Files, Layout, Plan, missing_cases, pairs
+from ..layouts import Case, Converter, Files, Layout, Plan, check_gaps, missing_cases, pairs
 from ..nifti import unknown_grid
 from ..output import Output
 from ..reading import naming, read_arrays, read_nifti, same_shape, stacked
@@ -42,9 +42,12 @@ def find_prepared(files: Files) -> Plan | None:
     """Plan for the slices and volumes that are in circulation as ``.npz``."""
     slices = files.match(r"case_?(?P<patient>\d+)_slice_?(?P<phase>ED|ES)_?(?P<slice>\d+)\.npz")
     volumes = files.match(r"case_?(?P<patient>\d+)_volume_?(?P<phase>ED|ES)\.(?:npz|npy\.h5|h5)")
-    found: dict[tuple[str, ...], dict[str, Any]] = {}
-    for (patient, phase, _), path in slices.items():
-        found.setdefault((patient, phase), {"arrays": []})["arrays"].append(path)
+    stacks: dict[tuple[str, ...], dict[int, Path]] = {}
+    for (patient, phase, number), path in slices.items():
+        stacks.setdefault((patient, phase.upper()), {})[int(number)] = path
+    for (patient, phase), stack in stacks.items():
+        check_gaps(f"{files.root}: patient {patient} {phase}", stack)
+    found: dict[tuple[str, ...], Any] = {key: {"arrays": list(stack.values())} for key, stack in stacks.items()}
     found |= {key: {"arrays": [path]} for key, path in volumes.items()}
     names = {key: f"patient{int(key[0]):03d}_{key[1].upper()}" for key in found}
     details = {"spacing": "unknown", "assumed_spacing_mm": [1, 1, 1], "source_axes": "unknown, taken as PLS"}
@@ -121,9 +124,13 @@ def _write(
 
 
 def _plan(
-    form: str, found: dict[tuple[str, ...], Any], names: dict[tuple[str, ...], str], convert: Convert, notes: list[str],
+    form: str,
+    found: dict[tuple[str, ...], Any],
+    names: dict[tuple[str, ...], str],
+    convert: Converter,
+    notes: list[str],
     details: dict[str, Any],
-) -> Plan | None:  # fmt: skip
+) -> Plan | None:
     known = [key for key in found if int(key[0]) in PATIENTS]
     if not known:
         return None

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ...errors import UserError
 from ..dataset import Dataset
 from ..labels import CLASSES, remap
 from ..layouts import Case, Files, Layout, Plan, held_out
@@ -47,6 +48,7 @@ def find_raw(files: Files) -> Plan | None:
         ).items()
     }
     masks = {key: found for key, found in masks.items() if found[0].parent.name != "TypeSegmentation"}
+    _check_masks(masks)
     training = {key: frames[key] for key in frames if key in masks}
     if not training:
         return None
@@ -124,7 +126,7 @@ def instrument_class(folder: str) -> int:
     for word, number in FOLDER_WORDS.items():
         if word in name:
             return number
-    raise ValueError(f"the folder {folder} names none of the instruments {', '.join(FOLDER_WORDS)}")
+    raise ValueError(f"the name has none of the instruments {', '.join(FOLDER_WORDS)}")
 
 
 def videos(names: Iterable[str]) -> dict[str, str]:
@@ -173,6 +175,19 @@ class Convert:
         """Frame and classes."""
         image = read_picture(case.files["image"])
         return _write(case, folder, _numbers(case.files["label"], image, self.table))
+
+
+def _check_masks(masks: Mapping[tuple[str, str, str], list[Path]]) -> None:
+    """Raise UserError unless every mask is of a known instrument, and each frame has those of its video."""
+    instruments: dict[str, set[Path]] = {}
+    for (folder, _, _), paths in masks.items():
+        instruments.setdefault(folder, set()).update(path.parent for path in paths)
+    for parent in sorted(set().union(*instruments.values())):
+        with naming(parent):
+            instrument_class(parent.name)
+    for (folder, _, _), paths in masks.items():
+        if missing := sorted(instruments[folder] - {path.parent for path in paths}):
+            raise UserError(f"{missing[0] / paths[0].name} is missing, though other frames have a mask there")
 
 
 def _numbers(path: Path, image: np.ndarray, table: Mapping[int, int]) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..dataset import Dataset
 from ..labels import CLASSES, remap
-from ..layouts import Case, Files, Layout, Plan, missing_cases, pairs
+from ..layouts import Case, Files, Layout, Plan, check_gaps, missing_cases, pairs
 from ..nifti import reoriented, unknown_grid
 from ..output import Output
 from ..reading import naming, read_arrays, read_nifti, same_shape, stacked
@@ -51,10 +51,13 @@ def find_prepared(files: Files) -> Plan | None:
     volumes = files.match(r"case_?(?P<case>\d+)\.(?:npy\.h5|h5|npz)")
     if not slices and not volumes:
         return None
-    stacks: dict[int, list[Path]] = {}
-    for (case, _), path in slices.items():
-        stacks.setdefault(int(case), []).append(path)
-    found: dict[int, Any] = {**stacks, **{int(case): [path] for (case,), path in volumes.items()}}
+    stacks: dict[int, dict[int, Path]] = {}
+    for (case, number), path in slices.items():
+        stacks.setdefault(int(case), {})[int(number)] = path
+    for case, stack in stacks.items():
+        check_gaps(f"{files.root}: case {case}", stack)
+    found: dict[int, Any] = {case: list(stack.values()) for case, stack in stacks.items()}
+    found |= {int(case): [path] for (case,), path in volumes.items()}
     cases = [Case(f"case{n:04d}", part(n), {"arrays": found[n]}) for n in PUBLISHED if n in found]
     if not cases:
         return None
