@@ -1,4 +1,4 @@
-"""Read the golden cases: published weights and inputs are made from names, results are stored (tests/golden/README.md)."""
+"""Read the golden cases: weights and inputs are made from names, results are stored (tests/golden/README.md)."""
 
 import functools
 import json

@@ -26,6 +26,7 @@ class ResidualBlock(nn.Module):
         project: whether the shortcut is a convolution. It must be where the shape changes.
 
     Example:
+        >>> import torch
         >>> ResidualBlock(2, 3, 8, (3, 3), (2, 2))(torch.zeros(1, 3, 16, 16)).shape
         torch.Size([1, 8, 8, 8])
     """

@@ -96,10 +96,10 @@ class ViLBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, S, dim) → (B, S, dim)."""
         inner, gate = self.up(self.norm(x)).chunk(2, -1)
-        convolved = F.silu(self.conv(F.pad(inner.mT, (CONV_KERNEL - 1, 0))).mT)
+        convolved = F.silu(self.conv(F.pad(inner.transpose(1, 2), (CONV_KERNEL - 1, 0))).transpose(1, 2))
         q, k, v = self.q(convolved), self.k(convolved), self.v(inner)
         qkv = torch.cat([q, k, v], -1)
-        i, f = self.input_gate(qkv).mT, self.forget_gate(qkv).mT
+        i, f = self.input_gate(qkv).transpose(1, 2), self.forget_gate(qkv).transpose(1, 2)
         q, k, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in (q, k, v))
         hidden = self.cell_norm(mlstm(q, k, v, i, f).transpose(1, 2).flatten(-2))
         return x + self.down((hidden + self.skip * convolved) * F.silu(gate))
@@ -128,6 +128,9 @@ class ViLLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, *spatial) → (B, C, *spatial)."""
         with torch.autocast(x.device.type, enabled=False):
-            tokens = x.flatten(2).to(self.block.skip.dtype)
-            tokens = self.block(tokens) if self.channel_token else self.block(tokens.mT).mT
-            return tokens.reshape(x.shape).to(x.dtype)
+            channels = x.flatten(2).to(self.block.skip.dtype)
+            if self.channel_token:
+                channels = self.block(channels)
+            else:
+                channels = self.block(channels.transpose(1, 2)).transpose(1, 2)
+            return channels.reshape(x.shape).to(x.dtype)

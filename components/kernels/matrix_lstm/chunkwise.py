@@ -134,12 +134,12 @@ def _forward(q: Tensor, k: Tensor, v: Tensor, i: Tensor, f: Tensor) -> tuple[Ten
         q_, k_, v_ = (x.flatten(0, 1) for x in qkv)
         weights = _weights(i_, log_forget, carry.peak)
         k_entering = k_ * weights.entering[..., None]
-        state, last_state = _scan(weights.keep, k_entering.mT @ v_, carry.state)
+        state, last_state = _scan(weights.keep, k_entering.transpose(1, 2) @ v_, carry.state)
         vector, last_vector = _scan(weights.keep, k_entering.sum(-2), carry.vector)
         carry = _Carry(last_state, last_vector, weights.peak)
         q_ = q_ * width**-0.5
         q_leaving = q_ * weights.outer[..., None]
-        scores = (q_ @ k_.mT) * weights.inner
+        scores = (q_ @ k_.transpose(1, 2)) * weights.inner
         total = scores.sum(-1) + (q_leaving @ vector[..., None]).squeeze(-1)
         normaliser = torch.maximum(total.abs(), weights.floor) + EPSILON
         outputs.append(torch.baddbmm(q_leaving @ state, scores, v_) / normaliser[..., None])
