@@ -11,7 +11,8 @@ ROOT = Path(__file__).resolve().parents[2]
 BUNDLES = sorted(path.name for path in (ROOT / "bundles").iterdir() if (path / "configs").is_dir())
 
 # Overrides that make a run tiny. The learning rate and the losses stay those of the recipe.
-TINY = {"msvm_synapse": {"roi_size": "[32, 32]", "batch_size": 2, "epoch_length": 2, "cache_rate": 0.0}}
+_MSVM = {"roi_size": "[32, 32]", "batch_size": 2, "epoch_length": 2}
+TINY = {"msvm_acdc": _MSVM, "msvm_synapse": _MSVM}
 
 
 def configs(bundle: str) -> Path:
