@@ -7,12 +7,12 @@ from typing import Any
 
 import ignite.distributed as idist
 import numpy as np
-from monai.data import Dataset
-from monai.transforms import Randomizable
+from monai.data import CacheDataset
+from monai.transforms import Randomizable, RandomizableTrait, Transform
 from monai.utils import MAX_SEED
 
 
-class EpochDataset(Randomizable, Dataset):
+class EpochDataset(Randomizable, CacheDataset):
     """Draws cases with replacement, and marks the last ones of each batch for a patch centred on foreground.
 
     An epoch has ``iterations × batch_size`` items whatever the number of cases. Which place an item has in its batch is
@@ -25,13 +25,16 @@ class EpochDataset(Randomizable, Dataset):
     worker, so that a run after ``set_determinism`` can be repeated; processes that train together need other seeds.
 
     Args:
-        data: the cases, a list of dictionaries or another data set, for example a ``CacheDataset`` with the
-            deterministic transforms.
-        transform: what follows for each drawn item, a transform or a list of them.
+        data: the cases, a list of dictionaries or another data set.
+        transform: what is done to each drawn item, a transform or a list of them. What comes before the first random
+            one is kept for the cases in the cache, and must leave the mark alone.
         batch_size: batch size of the loader, in each process.
         iterations: number of batches in an epoch.
         foreground_fraction: part of a batch that is centred on foreground, 0 to 1.
         foreground_key: name of the mark in the item.
+        cache_rate: part of the cases that is kept in memory as prepared by the deterministic transforms, 0 to 1. A
+            case takes its images there, at the size and in the type that these transforms give.
+        num_workers: threads that prepare the cases for the cache.
 
     Raises:
         ValueError: if there are no cases or an argument is out of its range.
@@ -50,6 +53,8 @@ class EpochDataset(Randomizable, Dataset):
         iterations: int = 250,
         foreground_fraction: float = 0.33,
         foreground_key: str = "foreground",
+        cache_rate: float = 0.0,
+        num_workers: int = 1,
     ) -> None:
         if not len(data):
             raise ValueError("there are no cases: give at least one in data")
@@ -57,7 +62,8 @@ class EpochDataset(Randomizable, Dataset):
             raise ValueError(f"batch_size and iterations must be 1 or more, got {batch_size} and {iterations}")
         if not 0 <= foreground_fraction <= 1:
             raise ValueError(f"foreground_fraction must be a number from 0 to 1, got {foreground_fraction}")
-        super().__init__(data, [] if transform is None else transform)
+        transform = [] if transform is None else transform
+        super().__init__(data, transform, cache_rate=cache_rate, num_workers=num_workers, progress=False)
         self.batch_size, self.iterations = batch_size, iterations
         self.foreground_key = foreground_key
         self._offset = idist.get_rank() * batch_size
@@ -80,5 +86,10 @@ class EpochDataset(Randomizable, Dataset):
         if not 0 <= index < len(self):
             raise IndexError(f"item {index} of an epoch of {len(self)}")
         place = self._offset + index % self.batch_size
-        item = {**self.data[self.randomize()], self.foreground_key: place >= self._first_foreground}
-        return self.transform(item)
+        case = self.randomize()
+        prepared = self._cache[case] if case < self.cache_num else self._load_cache_item(case)
+        item = {**prepared, self.foreground_key: place >= self._first_foreground}
+        first_random = self.transform.get_index_of_first(
+            lambda t: isinstance(t, RandomizableTrait) or not isinstance(t, Transform)  # as CacheDataset
+        )
+        return item if first_random is None else self.transform(item, start=first_random)

@@ -74,6 +74,19 @@ def test_data_may_be_another_data_set():
     assert CASES[0] == {"case": 0}
 
 
+@pytest.mark.parametrize(("rate", "calls"), [(0.0, 40), (1.0, 5)])
+def test_prepared_cases_are_kept_in_memory(rate, calls):
+    seen = []
+    prepare = Lambdad("case", func=lambda x: seen.append(x) or torch.full((1, 2), float(x)))
+    random = RandScaleIntensityd("case", 0.5, prob=1.0)
+    epoch = EpochDataset(CASES, [prepare, random], batch_size=4, iterations=10, cache_rate=rate)
+    epoch.set_random_state(seed=0)
+    values = [epoch[i]["case"].unique().item() for i in range(40)]
+    assert len(seen) == calls
+    assert all(any(0.5 * case <= value <= 1.5 * case for case in range(5)) for value in values)
+    assert len(set(values)) > 20  # the random part is drawn anew and does not touch what is kept
+
+
 def test_patches_of_a_batch():
     """A needle of one voxel is in each foreground patch, and hardly ever in the others."""
     label = torch.zeros(1, 60, 60)
