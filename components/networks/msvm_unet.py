@@ -141,7 +141,7 @@ class MSVMUNet(nn.Module):
         self.encoder_channels = 3 if in_channels == 1 else in_channels
         rate = plan.drop_path_rate if drop_path_rate is None else drop_path_rate
         self.encoder = VMambaEncoder(self.encoder_channels, features, depths, rate, use_checkpoint)
-        rates = torch.linspace(decoder_drop_path_rate, 0, 6).split(2)
+        rates = torch.linspace(decoder_drop_path_rate, 0, 6, device="cpu").split(2)
         self.decoder = nn.ModuleList(
             UpBlock(width, pair.tolist(), use_checkpoint)
             for width, pair in zip(reversed(features[1:]), rates, strict=True)

@@ -42,12 +42,17 @@ def read_checkpoint(path: str | PathLike[str]) -> dict[str, Any]:
     try:
         with torch.serialization.safe_globals([*_NUMPY_SCALARS, *_NUMPY_DTYPES]):
             return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        reason = next((line for line in str(error).splitlines() if "GLOBAL" in line), str(error).split("\n")[0])
-        raise ValueError(
-            f"cannot read the checkpoint {path}: {reason.strip()} Only tensors and plain values are read; "
-            "if you trust the file, save its state dict alone with torch.save where it was made"
-        ) from error
+    except OSError:
+        raise
+    except Exception as error:  # PyTorch's own words advise to execute what is in the file
+        if refused := re.search(r"GLOBAL (\S+)", str(error)):
+            reason = (
+                f"it holds {refused[1]}, but only tensors and plain values are read; "
+                "if you trust the file, save its state dict alone with torch.save where it was made"
+            )
+        else:
+            reason = f"it is damaged, or no file of torch.save ({path.stat().st_size} bytes): download it again"
+        raise ValueError(f"cannot read the checkpoint {path}: {reason}") from error
 
 
 def load_published(

@@ -50,7 +50,7 @@ class VMambaEncoder(nn.Module):
         self.stem = nn.ModuleList(
             [Downsample(in_channels, features[0] // 2), Downsample(features[0] // 2, features[0])]
         )
-        rates = torch.linspace(0, drop_path_rate, sum(depths)).split(list(depths))
+        rates = torch.linspace(0, drop_path_rate, sum(depths), device="cpu").split(list(depths))
         self.stages = nn.ModuleList(
             nn.ModuleList(VSSBlock(width, rate) for rate in stage.tolist())
             for width, stage in zip(features, rates, strict=True)

@@ -1,5 +1,6 @@
 """What only the numba kernels can do wrong: memory they do not write, threads, and their registration with PyTorch."""
 
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -86,22 +87,6 @@ def test_the_number_of_threads_stays(threads):
     assert torch.get_num_threads() == threads
 
 
-FIRST_CALL = """
-import torch
-from components import kernels
-torch.set_num_threads(1)
-u = torch.ones(1, 2, 3, requires_grad=True)
-b = torch.ones(1, 1, 1, 3)
-kernels.selective_scan(u, u, -torch.ones(2, 1), b, b, backend="numba").sum().backward()
-assert torch.get_num_threads() == 1, torch.get_num_threads()
-"""
-
-
-def test_the_number_of_threads_stays_in_the_first_call_of_a_process():
-    result = subprocess.run([sys.executable, "-c", FIRST_CALL], capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-
-
 @pytest.mark.usefixtures("two_threads")
 def test_called_from_several_threads_at_once():
     expected = {case: run(case) for case in CASES}
@@ -109,6 +94,33 @@ def test_called_from_several_threads_at_once():
     with ThreadPoolExecutor(4) as pool:
         for case, actual in zip(order, pool.map(run, order), strict=True):
             assert_equal(actual, expected[case])
+
+
+NEW_PROCESS = """
+from concurrent.futures import ThreadPoolExecutor
+import torch
+from components import kernels
+
+torch.set_num_threads(1)
+u, b = torch.ones(1, 2, 30), torch.ones(1, 1, 1, 30)
+
+def scan(_):
+    return kernels.selective_scan(u, u, -torch.ones(2, 1), b, b, backend="numba")
+
+first = scan(None)
+assert torch.get_num_threads() == 1, torch.get_num_threads()
+torch.set_num_threads(2)
+with ThreadPoolExecutor(4) as pool:
+    assert all(torch.equal(first, y) for y in pool.map(scan, range(500)))
+"""
+
+
+@pytest.mark.parametrize("layer", ["default", "workqueue"])
+def test_threads_in_a_new_process(layer):
+    """The first call leaves the number of threads alone; numba's simplest thread pool aborts on concurrent calls."""
+    environment = {**os.environ, "NUMBA_THREADING_LAYER": layer}
+    result = subprocess.run([sys.executable, "-c", NEW_PROCESS], env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.parametrize("softplus", [True, False])

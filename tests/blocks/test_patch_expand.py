@@ -1,0 +1,58 @@
+"""Large-kernel patch expanding against the published order of operations, with explicit indices."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from components.blocks.patch_expand import PatchExpand
+
+
+def block(*arguments, **options):
+    torch.manual_seed(0)
+    layer = PatchExpand(*arguments, **options).double()
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.normal_()
+        layer.batch_norm.running_mean.normal_()
+        layer.batch_norm.running_var.uniform_(0.5, 2)
+    return layer
+
+
+def as_published(layer, x, scale, channels):
+    """Rearrange "b (p1 p2 c) h w -> b c (h p1) (w p2)" pixel by pixel, then norm, then the head."""
+    x = F.relu(layer.batch_norm(layer.expand(x)))
+    x = layer.depthwise(x)
+    batch, _, height, width = x.shape
+    moved = x.new_zeros(batch, channels, scale * height, scale * width)
+    for p1 in range(scale):
+        for p2 in range(scale):
+            for c in range(channels):
+                moved[:, c, p1::scale, p2::scale] = x[:, (p1 * scale + p2) * channels + c]
+    y = F.layer_norm(moved.movedim(1, -1), (channels,), layer.norm.weight, layer.norm.bias).movedim(-1, 1)
+    if isinstance(layer.head, torch.nn.Linear):
+        y = F.conv2d(y, layer.head.weight[:, :, None, None], layer.head.bias)
+    return y
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(
+    ("in_channels", "out_channels", "scale", "head"), [(8, 4, 2, None), (6, 6, 4, 3), (4, 3, 3, None)]
+)
+def test_outputs_and_gradients(in_channels, out_channels, scale, head, layout, training):
+    layer = block(in_channels, out_channels, scale=scale, head_channels=head).train(training)
+    x = torch.randn(2, in_channels, 3, 5, dtype=torch.float64).contiguous(memory_format=layout).requires_grad_()
+    results = []
+    for y in (layer(x), as_published(layer, x, scale, out_channels)):
+        assert y.shape == (2, head or out_channels, 3 * scale, 5 * scale)
+        weights = torch.linspace(-1, 2, y.numel(), dtype=torch.float64).reshape(y.shape)
+        results.append((y, *torch.autograd.grad(y, [x, *layer.parameters()], weights)))
+    for actual, expected in zip(*results, strict=True):
+        torch.testing.assert_close(actual, expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("head", [None, 3])
+def test_channels_last_stays(head):
+    layer = block(8, 4, scale=2, head_channels=head)
+    x = torch.randn(2, 8, 3, 5, dtype=torch.float64).contiguous(memory_format=torch.channels_last)
+    assert layer(x).is_contiguous(memory_format=torch.channels_last)
