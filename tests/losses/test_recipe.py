@@ -1,27 +1,24 @@
-"""That MONAI's losses, with a configuration's arguments, are those of nnU-Net, written out here."""
+"""That the losses of the xLSTM bundles' configurations are those of nnU-Net, written out here."""
+
+import json
+from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 from monai.bundle import ConfigParser
 
+BUNDLES = Path(__file__).parents[2] / "bundles"
+BATCH_DICE = {"xlstm_endoscopy": True, "xlstm_cells": True, "xlstm_abdomen_mri_3d": False}
 SHAPES = {2: (16, 24), 3: (8, 16, 12)}
 
 
-def criterion(batch, weights=None):
-    dice_ce = {
-        "_target_": "DiceCELoss",
-        "include_background": False,
-        "to_onehot_y": True,
-        "softmax": True,
-        "smooth_nr": 1e-05,
-        "smooth_dr": 1e-05,
-        "batch": batch,
-    }
-    if weights is None:
-        return ConfigParser({"loss": dice_ce}).get_parsed_content("loss")
-    config = {"_target_": "DeepSupervisionLoss", "loss": dice_ce, "weights": weights}
-    return ConfigParser({"loss": config}).get_parsed_content("loss")
+def config(bundle):
+    return json.loads((BUNDLES / bundle / "configs" / "train.json").read_text())["loss"]
+
+
+def criterion(bundle):
+    return ConfigParser({"loss": config(bundle)}).get_parsed_content("loss")
 
 
 def example(dims, channels=4, batch=3, scale=1):
@@ -44,37 +41,32 @@ def written_out(logits, target, batch):
     return cross_entropy + 1 - dice[..., 1:].mean()
 
 
-@pytest.mark.parametrize("dims", [2, 3])
-@pytest.mark.parametrize("batch", [True, False])
-def test_value_and_gradient(dims, batch):
-    logits, target = example(dims)
-    loss = criterion(batch)(logits, target)
-    expected = written_out(logits, target, batch)
+@pytest.mark.parametrize("bundle", BATCH_DICE)
+def test_value_and_gradient(bundle):
+    """At a network's only output, as in evaluation."""
+    logits, target = example(2 if BATCH_DICE[bundle] else 3)
+    loss = criterion(bundle)(logits, target)
+    expected = written_out(logits, target, BATCH_DICE[bundle])
     torch.testing.assert_close(loss.double(), expected, atol=1e-6, rtol=0)
     ours, theirs = (torch.autograd.grad(value, logits, retain_graph=True)[0] for value in (loss, expected))
     torch.testing.assert_close(ours, theirs, atol=1e-8, rtol=1e-4)
+    other = written_out(logits, target, not BATCH_DICE[bundle])
+    assert abs(loss - other) > 0.01  # Dice over the batch is not Dice of each sample
 
 
-def test_dice_over_the_batch_is_not_dice_per_sample():
-    logits, target = example(2)
-    assert abs(criterion(True)(logits, target) - criterion(False)(logits, target)) > 0.01
-
-
-@pytest.mark.parametrize("outputs", [5, 6, 7])
-def test_weights_of_deep_supervision(outputs):
-    """Outputs of 6, 7 and 8 stages: halved from one to the next, the coarsest left out, of sum 1."""
-    halves = [0.5**i for i in range(outputs - 1)] + [0.0]
+@pytest.mark.parametrize(
+    ("bundle", "stages"), [("xlstm_abdomen_mri_3d", 6), ("xlstm_endoscopy", 7), ("xlstm_cells", 8)]
+)
+def test_deep_supervision(bundle, stages):
+    """Weights are halved from one output to the next, the coarsest is left out, and their sum is 1."""
+    halves = [0.5**i for i in range(stages - 2)] + [0.0]
     weights = [w / sum(halves) for w in halves]
-    assert weights[0] == 2 ** (outputs - 2) / (2 ** (outputs - 1) - 1)  # as a configuration writes it: 8/15 and so on
+    assert config(bundle)["weights"] == pytest.approx(weights, abs=1e-6)
     logits, target = example(2, scale=4)
-    levels = [F.avg_pool2d(logits, 2**i, ceil_mode=True) for i in range(outputs)]
-    loss = criterion(True, weights)(levels, target.float())  # labels are resized, which torch does with floats only
+    levels = [F.avg_pool2d(logits, 2**i, ceil_mode=True) for i in range(stages - 1)]
+    loss = criterion(bundle)(levels, target.float())  # labels are resized, which torch does with floats only
     small = [F.interpolate(target.float(), level.shape[2:], mode="nearest-exact").long() for level in levels]
-    expected = sum(w * written_out(lv, t, True) for w, lv, t in zip(weights, levels, small, strict=True))
+    expected = sum(
+        w * written_out(level, t, BATCH_DICE[bundle]) for w, level, t in zip(weights, levels, small, strict=True)
+    )
     torch.testing.assert_close(loss.double(), expected, atol=1e-5, rtol=0)
-
-
-def test_one_output_in_evaluation():
-    logits, target = example(3)
-    weights = [8 / 15, 4 / 15, 2 / 15, 1 / 15, 0]
-    assert torch.equal(criterion(False, weights)(logits, target), criterion(False)(logits, target))

@@ -1,7 +1,4 @@
-"""The augmentation of nnU-Net as a list of transforms: how often and how far each operation goes.
-
-The lists stand in augmentation.json as a bundle's configuration has them; the numbers expected are those of nnU-Net v2.
-"""
+"""The augmentation of the xLSTM bundles: how often and how far each operation goes, by the numbers of nnU-Net v2."""
 
 import json
 from pathlib import Path
@@ -14,7 +11,20 @@ from monai.data import MetaTensor
 from monai.transforms import Compose
 from scipy import stats
 
-CHAINS = json.loads((Path(__file__).parent / "augmentation.json").read_text())
+BUNDLES = Path(__file__).parents[2] / "bundles"
+
+
+def augmentation(bundle):
+    """The list of transforms in a bundle's training configuration, with the sizes that it refers to."""
+    config = json.loads((BUNDLES / bundle / "configs" / "train.json").read_text())
+    text = json.dumps(config["augmentation"]["transforms"])
+    for size in ("patch_size", "augmented_size"):
+        text = text.replace(f'"@{size}"', json.dumps(config[size]))
+    return json.loads(text)
+
+
+ENDOSCOPY, CELLS, MRI = "xlstm_endoscopy", "xlstm_cells", "xlstm_abdomen_mri_3d"
+CHAINS = {bundle: augmentation(bundle) for bundle in (ENDOSCOPY, CELLS, MRI)}
 ORDER = [
     "RandPatchd", "RandRotateScaled", "RandGaussianNoised", "RandGaussianSmooth", "RandScaleIntensityd",
     "RandScaleIntensityFixedMeand", "RandSimulateLowResolution", "RandAdjustContrast", "RandAdjustContrast",
@@ -27,10 +37,10 @@ def any_name(request):
     return request.param
 
 
-@pytest.fixture(params=["endoscopy", "abdomen_mri_3d"])
+@pytest.fixture(params=[ENDOSCOPY, MRI])
 def name(request):
     """Cells have the intensities of endoscopy."""
-    assert CHAINS["cells"][2:] == CHAINS["endoscopy"][2:]
+    assert CHAINS[CELLS][2:] == CHAINS[ENDOSCOPY][2:]
     return request.param
 
 
@@ -40,7 +50,7 @@ def built(name, place):
 
 
 def image(name, size=12, seed=0):
-    channels, axes = (1, 3) if name == "abdomen_mri_3d" else (3, 2)
+    channels, axes = (1, 3) if name == MRI else (3, 2)
     return torch.randn(channels, *[size] * axes, generator=torch.Generator().manual_seed(seed))
 
 
@@ -67,7 +77,7 @@ def assert_uniform(values, low, high):
 
 def test_order(any_name):
     names = [t["transform"]["_target_"] if "transform" in t else t["_target_"].split(".")[-1] for t in CHAINS[any_name]]
-    flips = 3 if any_name == "abdomen_mri_3d" else 2
+    flips = 3 if any_name == MRI else 2
     assert names == ORDER + ["RandFlipd"] * flips
     inverted = [t["transform"]["invert_image"] for t in CHAINS[any_name] if "RandAdjustContrast" in str(t)]
     assert inverted == [True, False]
@@ -79,7 +89,7 @@ def test_whole_chain(any_name):
     shape = [n + 7 for n in size[:-1]] + [size[-1] - 5]
     label = torch.zeros(1, *shape)
     label[(0, *(slice(n // 3, n // 2) for n in shape))] = 2
-    channels = 1 if any_name == "abdomen_mri_3d" else 3
+    channels = 1 if any_name == MRI else 3
     item = {
         "image": MetaTensor(label.repeat(channels, *[1] * len(shape))),
         "label": MetaTensor(label),
@@ -104,7 +114,7 @@ def test_rotation_and_scaling(any_name):
         scales += [] if transform.scale is None else [transform.scale]
     assert_frequency(len(angles), DRAWS, 0.2)
     assert_frequency(len(scales), DRAWS, 0.2)
-    limit = 15 if any_name == "endoscopy" else 180
+    limit = 15 if any_name == ENDOSCOPY else 180
     assert np.shape(angles)[1] == 1  # in the plane
     assert_uniform(np.ravel(angles), -limit, limit)
     assert_uniform(scales, 0.7, 1.4)
@@ -192,7 +202,7 @@ def test_low_resolution(name):
 
 def test_low_resolution_takes_the_middle_pixels_and_is_cubic():
     """Against Keys' cubic convolution (1981) at a = −0.75, written out, on every third pixel."""
-    config = {**CHAINS["endoscopy"][6], "prob": 1.0, "channel_prob": 1.0}
+    config = {**CHAINS[ENDOSCOPY][6], "prob": 1.0, "channel_prob": 1.0}
     config["transform"] = {**config["transform"], "zoom_range": [1 / 3, 1 / 3]}
     transform = ConfigParser({"t": config}).get_parsed_content("t")
     ramp = torch.sin(torch.arange(30.0) / 4).repeat(30, 1)[None]
