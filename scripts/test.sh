@@ -7,4 +7,4 @@ environment "[test]"
 
 "$python" -m ruff format --check .
 "$python" -m ruff check .
-"$python" -m pytest -n 2 "$@"
+"$python" -m pytest -n 2 --dist loadgroup "$@"

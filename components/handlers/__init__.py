@@ -1,9 +1,10 @@
 """Handlers of MONAI and Ignite engines: scores and history as files, freezing, progress."""
 
 from .checkpoints import Checkpoints
+from .clip import GradientClipping
 from .freeze import FreezeEncoder
 from .history import HistoryWriter
 from .progress import Progress
 from .scores import ScoreWriter
 
-__all__ = ["Checkpoints", "FreezeEncoder", "HistoryWriter", "Progress", "ScoreWriter"]
+__all__ = ["Checkpoints", "FreezeEncoder", "GradientClipping", "HistoryWriter", "Progress", "ScoreWriter"]

@@ -87,8 +87,8 @@ class Checkpoints:
 
     def _save_state(self, trainer: Engine) -> None:
         state = {name: part.state_dict() for name, part in self.parts.items()}
-        if scaler := getattr(trainer, "scaler_", None):
-            state["scaler"] = scaler.state_dict()
+        if trainer.scaler is not None:
+            state["scaler"] = trainer.scaler.state_dict()
         state["epoch"] = trainer.state.epoch
         state["best_metric"], state["best_metric_epoch"] = self._best_metric()
         state["random"] = _random_state()
@@ -108,15 +108,10 @@ class Checkpoints:
         if self.evaluator is not None:
             self.evaluator.state.best_metric = state["best_metric"]
             self.evaluator.state.best_metric_epoch = state["best_metric_epoch"]
-        self.trainer.add_event_handler(Events.STARTED, self._restore_running, state)
+        if "scaler" in state and self.trainer.scaler is not None:
+            self.trainer.scaler.load_state_dict(state["scaler"])
+        self.trainer.add_event_handler(Events.STARTED, lambda: _set_random_state(state["random"]))
         logger.info("going on from %s, after epoch %d", self.last, epoch)
-
-    @staticmethod
-    def _restore_running(trainer: Engine, state: dict[str, Any]) -> None:
-        """Restore what exists only once the trainer runs."""
-        if "scaler" in state and getattr(trainer, "scaler_", None) is not None:
-            trainer.scaler_.load_state_dict(state["scaler"])
-        _set_random_state(state["random"])
 
     @staticmethod
     def _save(content: dict[str, Any], path: Path) -> None:

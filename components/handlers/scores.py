@@ -64,8 +64,8 @@ class ScoreWriter:
     def _iteration(self, engine: Engine) -> None:
         if not isinstance(engine.state.output, list):
             raise ValueError("ScoreWriter needs single cases: leave decollate=True on the evaluator")
-        for item in engine.state.output:
-            self._score(item)
+        for given, item in zip(engine.state.batch, engine.state.output, strict=True):
+            self._score({**given, **item})  # the output has image, label and pred only
 
     def _score(self, item: dict[str, Any]) -> None:
         prediction, truth = item[self.pred_key], item[self.label_key]

@@ -10,9 +10,24 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLES = sorted(path.name for path in (ROOT / "bundles").iterdir() if (path / "configs").is_dir())
 
-# Overrides that make a run tiny. The learning rate and the losses stay those of the recipe.
-_MSVM = {"roi_size": "[32, 32]", "batch_size": 2, "epoch_length": 2}
-TINY = {"msvm_acdc": _MSVM, "msvm_synapse": _MSVM}
+# Overrides that make a run tiny: of all configs, and of the training. Learning rate and loss stay those of the recipe.
+_SLICES = {"roi_size": "[32, 32]"}
+SIZES = {
+    "msvm_acdc": _SLICES,
+    "msvm_synapse": _SLICES,
+    "xlstm_abdomen_mri_3d": {"patch_size": "[16, 32, 32]", "pixdim": "[12.0, 6.0, 6.0]"},
+    "xlstm_cells": {"patch_size": "[128, 256]"},
+    "xlstm_endoscopy": {"patch_size": "[64, 128]"},
+}
+TRAINING = {
+    bundle: {
+        **sizes,
+        "batch_size": 2,
+        "epoch_length": 2,
+        **({"augmented_size": sizes["patch_size"]} if "patch_size" in sizes else {}),
+    }
+    for bundle, sizes in SIZES.items()
+}
 
 
 def configs(bundle: str) -> Path:
