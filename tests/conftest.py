@@ -6,7 +6,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # One thread a worker: the threads of several processes would wait for each other on the same cores.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import torch  # noqa: E402
+import torch
 
 if not torch.cuda.is_available():
     # Read when a kernel is decorated: without a GPU the Triton kernels then run on CPU tensors, slowly, where forced.

@@ -174,26 +174,33 @@ def dispatch(op: str, backend: str, device_type: str, float64: bool = False) -> 
         ValueError: if the operator or the back end does not exist.
         BackendUnavailableError: if the back end asked for cannot run here.
     """
-    recording = torch.jit.is_tracing() or torch.compiler.is_exporting()
-    return _functions[_choose(op, backend, device_type, float64, recording)]
+    return _functions[_choose(op, backend, device_type, float64, recording())]
+
+
+def recording() -> bool:
+    """Whether TorchScript or an exporter records what is computed, so that it may consist of PyTorch operations only."""
+    return torch.jit.is_tracing() or torch.compiler.is_exporting()
 
 
 _functions: dict[str, Callable] = {}
 
 
-# A constant under torch.compile: the choice is made while the graph is recorded, and leaves no break in it. It is a
-# name because guards cannot be made for a function that was chosen like this.
-@torch.compiler.assume_constant_result
-def _choose(op: str, backend: str, device_type: str, float64: bool, recording: bool) -> str:
+def _choose(op: str, backend: str, device_type: str, float64: bool, traceable: bool) -> str:
     name = backend if backend != "auto" else dict(_forced.get()).get(op, "auto")
-    return _resolve(op, name, device_type, float64, recording)
+    return _resolve(op, name, device_type, float64, traceable)
+
+
+# A constant under torch.compile: the choice is made while the graph is compiled, and leaves no break in it. It is a
+# name because guards cannot be made for a function. torch.compiler.assume_constant_result does the same, but imports
+# all of the compiler at once.
+_choose._dynamo_marked_constant = True
 
 
 @functools.cache
-def _resolve(op: str, name: str, device_type: str, float64: bool, recording: bool) -> str:
+def _resolve(op: str, name: str, device_type: str, float64: bool, traceable: bool) -> str:
     if name == "auto":
-        chosen = _best(op, device_type, float64, recording)
-        logger.info("%s on %s: back end %s%s", op, device_type, chosen.name, " (recording)" if recording else "")
+        chosen = _best(op, device_type, float64, traceable)
+        logger.info("%s on %s: back end %s%s", op, device_type, chosen.name, " (recording)" if traceable else "")
     else:
         chosen = _available(op, name)
         if not chosen.runs_on(device_type):
@@ -212,10 +219,10 @@ def _resolve(op: str, name: str, device_type: str, float64: bool, recording: boo
     return key
 
 
-def _best(op: str, device_type: str, float64: bool, recording: bool) -> Backend:
+def _best(op: str, device_type: str, float64: bool, traceable: bool) -> Backend:
     for backend in _table(op):
         fits = device_type in backend.devices and (backend.float64 or not float64)
-        if backend.automatic and fits and (backend.traceable or not recording) and not backend.reason():
+        if backend.automatic and fits and (backend.traceable or not traceable) and not backend.reason():
             return backend
     raise BackendUnavailableError(f"no back end of {op} runs on {device_type}: move the input to the CPU")
 

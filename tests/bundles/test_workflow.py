@@ -105,6 +105,15 @@ def test_two_processes(trained, tmp_path):
     bundle, work = trained
     (tmp_path / "data").symlink_to(work / "data")
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
-    run(bundle, "training", "train+multi_gpu_train", tmp_path, *launcher, max_epochs=1, val_interval=1, **TRAINING[bundle])
+    run(
+        bundle,
+        "training",
+        "train+multi_gpu_train",
+        tmp_path,
+        *launcher,
+        max_epochs=1,
+        val_interval=1,
+        **TRAINING[bundle],
+    )
     weights = torch.load(tmp_path / "models" / "model.pt", weights_only=True)
     assert weights.keys() == torch.load(work / "models" / "model.pt", weights_only=True).keys()

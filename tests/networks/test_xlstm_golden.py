@@ -54,16 +54,23 @@ def test_outputs_and_loss(case, backend):
     assert case.loss_of(outputs).item() == pytest.approx(case.loss, abs=1e-5)
 
 
-def test_gradients(case):
-    """In float64: in float32 a few activations near zero change sign with the machine, and each costs up to 3e-3."""
+@pytest.mark.parametrize(
+    ("dtype", "least"), [(torch.float64, ROUNDING), (torch.float32, 1e-5)], ids=["float64", "float32"]
+)
+def test_gradients(case, dtype, least):
+    """In float32 a few activations near zero change sign with the machine, which shows in small gradient norms.
+
+    For ``uxlstm_enc_3d`` six norms of 5e-4 to 5e-3 then differ by up to 2.7e-3 of themselves (1.3e-5), but by less than
+    7.2e-4 in float64; so float32 has an absolute tolerance of 1e-5 beside the relative one.
+    """
     network, ours = build(case)
-    network.double()
-    case.loss_of(network.deep_outputs(case.input.double())).backward()
+    network.to(dtype)
+    case.loss_of(network.deep_outputs(case.input.to(dtype))).backward()
     gradients = {name: parameter.grad for name, parameter in network.named_parameters()}
     for published, expected in case.gradient_norms.items():
         if published not in case.unused:
             norm = gradients.pop(ours[published]).norm().item()
-            assert norm == pytest.approx(expected, rel=1e-3, abs=ROUNDING), published
+            assert abs(norm - expected) <= 1e-3 * abs(expected) + least, published
     assert not gradients
 
 

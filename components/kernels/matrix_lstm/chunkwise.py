@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from components.kernels.matrix_lstm.naive import EPSILON, LEAST_PEAK
+from components.kernels.registry import recording
 
 # Measured with heads of width 128 on two AVX-512 cores.
 CHUNK = 64
@@ -35,8 +36,7 @@ def mlstm(q: Tensor, k: Tensor, v: Tensor, i: Tensor, f: Tensor) -> Tensor:
     Returns:
         h, (B, heads, S, d).
     """
-    recording = torch.jit.is_tracing() or torch.compiler.is_exporting()
-    return (_forward if recording else _operator)(q, k, v, i, f)[0]
+    return (_forward if recording() else _operator)(q, k, v, i, f)[0]
 
 
 class _Carry(NamedTuple):
