@@ -178,7 +178,7 @@ def dispatch(op: str, backend: str, device_type: str, float64: bool = False) -> 
 
 
 def recording() -> bool:
-    """Whether TorchScript or an exporter records what is computed, so that it may consist of PyTorch operations only."""
+    """Whether TorchScript or an exporter records what is computed, which then must be PyTorch operations only."""
     return torch.jit.is_tracing() or torch.compiler.is_exporting()
 
 
