@@ -13,6 +13,11 @@ from ..data.dataset import read_json
 from ..errors import UserError
 
 
+def is_nifti(path: Path) -> bool:
+    """Whether a file is NIfTI by its name; any other is a picture such as PNG."""
+    return path.name.endswith((".nii", ".nii.gz"))
+
+
 @dataclass(frozen=True)
 class Case:
     """Files of a test case.
@@ -48,6 +53,11 @@ class Results:
     dataset: dict[str, Any]
     cases: list[Case]
 
+    @property
+    def flat(self) -> bool:
+        """Whether the cases are pictures: their rows have no volume."""
+        return bool(self.scores) and not any(row.get("truth_ml") for row in self.scores)
+
 
 def read_results(output_dir: Path, dataset_dir: Path | None) -> Results:
     """Read an output folder and the data set that it belongs to.
@@ -57,7 +67,7 @@ def read_results(output_dir: Path, dataset_dir: Path | None) -> Results:
         dataset_dir: folder with ``dataset.json`` and ``datalist.json``, or None.
 
     Raises:
-        UserError: if there is nothing to report.
+        UserError: if there is nothing to report, or ``metrics.json`` does not name its scores.
         ValueError: if a file is not what its name says.
     """
     metrics, history = output_dir / "metrics.json", output_dir / "history.csv"
@@ -67,8 +77,11 @@ def read_results(output_dir: Path, dataset_dir: Path | None) -> Results:
         )
     if dataset_dir is not None and not (dataset_dir / "datalist.json").is_file():
         raise UserError(f"{dataset_dir} has no datalist.json: give the dataset_dir of the evaluation")
+    summary = read_json(metrics) if metrics.is_file() else {}
+    if summary and "scores" not in summary:
+        raise UserError(f"{metrics} does not name its scores: evaluate again with this version of scanseg")
     return Results(
-        metrics=read_json(metrics) if metrics.is_file() else {},
+        metrics=summary,
         scores=_read_csv(output_dir / "metrics.csv"),
         history=_read_csv(history),
         dataset=read_json(dataset_dir / "dataset.json")
@@ -88,7 +101,8 @@ def _read_csv(path: Path) -> list[dict[str, str]]:
 def _cases(output_dir: Path, dataset_dir: Path) -> list[Case]:
     cases = []
     for item in read_json(dataset_dir / "datalist.json").get("test", []):
-        name = case_name(item["image"])
+        image, name = dataset_dir / item["image"], case_name(item["image"])
         label = dataset_dir / item["label"] if "label" in item else None
-        cases.append(Case(name, dataset_dir / item["image"], label, output_dir / "predictions" / f"{name}_pred.nii.gz"))
+        prediction = output_dir / "predictions" / f"{name}_pred{'.nii.gz' if is_nifti(image) else '.png'}"
+        cases.append(Case(name, image, label, prediction))
     return cases

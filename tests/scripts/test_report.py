@@ -5,13 +5,22 @@ import io
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import matplotlib.image
 import nibabel as nib
 import numpy as np
 import pytest
+from PIL import Image
 
-from components.metrics import ScoreTable
+from components.metrics import FrameScoring, InstanceScoring, OrganScoring, ScoreTable
+from components.transforms.instances import interior_boundary
+from scripts.__main__ import main
+from scripts.data.labels import CLASSES
+from scripts.report.published import TABLES, published_for
+from scripts.report.scores import columns
+
+ROOT = Path(__file__).parents[2]
 
 
 class Page(HTMLParser):
@@ -68,7 +77,7 @@ def output(ct_sample, tmp_path_factory):
 def page(run, output, ct_sample):
     done = run("report", "--output_dir", output, "--dataset_dir", ct_sample)
     assert done.returncode == 0, done.stderr
-    assert "report.html is ready" in done.stdout
+    assert done.stdout.endswith(f"\n{output / 'report.html'} is ready\n")
     return Page((output / "report.html").read_text(encoding="utf-8"))
 
 
@@ -88,9 +97,7 @@ def test_pictures_are_real_and_described(page):
     pictures = page.all("img")
     assert len(pictures) == 4
     for attrs in pictures:
-        assert re.fullmatch(
-            r"Slice \d+ of ct_test: the image, the ground truth and the prediction side by side", attrs["alt"]
-        )
+        assert re.fullmatch(r"Slice \d+ of ct_test: image, ground truth, prediction side by side", attrs["alt"])
         png = base64.b64decode(attrs["src"].partition(",")[2], validate=True)
         array = matplotlib.image.imread(io.BytesIO(png))
         coloured = (np.ptp(array[..., :3], axis=2) > 0.1).any(0)
@@ -186,6 +193,162 @@ def test_other_classes_have_no_paper_column(run, tmp_path):
     text = "".join(Page((tmp_path / "report.html").read_text(encoding="utf-8")).text)
     assert "tumour & <oedema>" in text
     assert "Paper" not in text
+
+
+def test_scores_are_printed_as_an_aligned_table(output, capsys):
+    assert main(["report", "--output_dir", str(output)]) == 0
+    *lines, ready = capsys.readouterr().out.splitlines()
+    summary = json.loads((output / "metrics.json").read_text())
+    rows = [*summary["classes"].items(), ("Mean", summary["mean"])]
+    assert len({len(line) for line in lines}) == 1
+    assert re.split("  +", lines[0]) == ["Class", "Dice %", "HD95 mm"]
+    assert [re.split("  +", line) for line in lines[1:]] == [
+        [name, f"{100 * row['strict']['dice']:.1f}", f"{row['strict']['hd95_mm']:.1f}"] for name, row in rows
+    ]
+    assert ready == f"{output / 'report.html'} is ready"
+
+
+def picture_data(folder, bundle, images, labels, table):
+    """A data set of pictures and an output folder whose predictions are the labels."""
+    data, output = folder / "data", folder / "output"
+    for path in (data / "images", data / "labels", output / "predictions"):
+        path.mkdir(parents=True)
+    items = []
+    for name, label in labels.items():
+        Image.fromarray(images[name]).save(data / "images" / f"{name}.png")
+        Image.fromarray(label).save(data / "labels" / f"{name}.png")
+        Image.fromarray(label).save(output / "predictions" / f"{name}_pred.png")
+        items.append({"image": f"images/{name}.png", "label": f"labels/{name}.png"})
+    record = {"bundle": bundle, "labels": {str(k): name for k, name in enumerate(CLASSES[bundle])}}
+    (data / "datalist.json").write_text(json.dumps({"test": items}))
+    (data / "dataset.json").write_text(json.dumps(record))
+    (output / "metrics.csv").write_text(table.csv())
+    (output / "metrics.json").write_text(table.json())
+    return data, output
+
+
+def made(data, output, *words):
+    assert main(["report", "--output_dir", str(output), "--dataset_dir", str(data), *words]) == 0
+    return Page((output / "report.html").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def frames(tmp_path):
+    """Eight frames: red above, blue below; an instrument of class 2 at the top left."""
+    image, label = np.zeros((32, 48, 3), np.uint8), np.zeros((32, 48), np.uint8)
+    image[:16, :, 0], image[16:, :, 2] = 200, 200
+    label[2:10, 3:15] = 2
+    table = ScoreTable(CLASSES["xlstm_endoscopy"][1:], FrameScoring())
+    names = [f"frame{k}" for k in range(8)]
+    for name in names:
+        table.add(name, np.roll(label, 3, axis=1), label, (1, 1))
+    return picture_data(tmp_path, "xlstm_endoscopy", dict.fromkeys(names, image), dict.fromkeys(names, label), table)
+
+
+def test_pictures_of_frames_are_as_stored(frames):
+    page = made(*frames)
+    assert [attrs["alt"].partition(":")[0] for attrs in page.all("img")] == [f"frame{k}" for k in range(6)]
+    png = matplotlib.image.imread(io.BytesIO(base64.b64decode(page.all("img")[0]["src"].partition(",")[2])))[..., :3]
+    image, truth, prediction = (png[:, start : start + 480] for start in (0, 486, 972))
+    assert png.shape == (320, 3 * 480 + 2 * 6, 3)
+    np.testing.assert_allclose(image[40, 240], (200 / 255, 0, 0), atol=0.01)
+    np.testing.assert_allclose(image[280, 240], (0, 0, 200 / 255), atol=0.01)
+    rows, cols = np.nonzero(np.abs(truth - image).max(2) > 0.05)
+    assert (rows.min(), rows.max(), cols.min(), cols.max()) == pytest.approx((20, 99, 30, 149), abs=2)
+    np.testing.assert_array_equal(truth, prediction)
+
+
+def test_further_cases_are_listed_without_pictures(frames):
+    page = made(*frames)
+    text = " ".join("".join(page.text).split())
+    assert "2 more test cases without pictures frame6, frame7" in text
+    assert len(made(*frames, "--cases", "1").all("img")) == 1
+    assert not made(*frames, "--cases", "20").all("details")
+
+
+def test_scores_of_frames_are_in_percent_and_pixels(frames, capsys):
+    text = " ".join("".join(made(*frames).text).split())
+    assert "Dice %HD95 pixelscases countedDice %NSD %Dice %NSD %" in text
+    assert not re.search(r"\bmm\b|voxels", text)
+    assert "prograsp forceps75.03.0875.0" in text
+    assert "68.4370.01" in text
+    assert re.search(r"^prograsp forceps +75\.0 +3\.0$", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_damaged_and_unlabelled_pictures(frames, capsys):
+    data, output = frames
+    (output / "predictions" / "frame0_pred.png").write_bytes(b"no picture")
+    lists = json.loads((data / "datalist.json").read_text())
+    del lists["test"][1]["label"]
+    (data / "datalist.json").write_text(json.dumps(lists))
+    text = " ".join("".join(made(data, output).text).split())
+    assert re.search(r"no pictures of frame0: .*frame0_pred\.png", capsys.readouterr().out)
+    assert "frame1 From left to right: image, prediction. frame2 From left to right: image, ground truth," in text
+
+
+def test_cells_are_counted_and_their_labels_shown(tmp_path, capsys):
+    instances = np.zeros((40, 40), np.uint16)
+    instances[2:12, 2:12], instances[20:34, 20:34] = 1, 2
+    table = ScoreTable(["cell"], InstanceScoring())
+    table.add("a", np.where(instances == 2, 0, instances), instances, (1, 1))
+    image = np.repeat((instances > 0)[..., None], 3, axis=2).astype(np.uint8) * 255
+    label = np.asarray(interior_boundary(instances), np.uint8)
+    text = " ".join(
+        "".join(made(*picture_data(tmp_path, "xlstm_cells", {"a": image}, {"a": label}, table)).text).split()
+    )
+    assert "F1 %cases countedF1 %F1 %" in text
+    assert "Mean66.766.760.36" in text
+    assert "interior boundary" in text
+    assert "Dice" not in text
+    assert capsys.readouterr().out.splitlines()[:3] == ["Class  F1 %", "cell   66.7", "Mean   66.7"]
+
+
+def test_organs_of_mri_have_nsd_and_published_means(tmp_path):
+    names = CLASSES["xlstm_abdomen_mri_3d"][1:]
+    table = ScoreTable(names, OrganScoring([3.0] * len(names)))
+    table.add("a", np.full((3, 3, 3), 1), np.full((3, 3, 3), 1), (1, 1, 3))
+    (tmp_path / "metrics.json").write_text(table.json())
+    (tmp_path / "metrics.csv").write_text(table.csv())
+    assert main(["report", "--output_dir", str(tmp_path)]) == 0
+    text = " ".join("".join(Page((tmp_path / "report.html").read_text(encoding="utf-8")).text).split())
+    assert "Dice %HD95 mmHD95 voxelscases countedDice %NSD %Dice %NSD %" in text
+    assert "84.8391.53" in text
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.bundle)
+def test_published_tables_agree_with_themselves_and_the_bundles(table):
+    assert published_for(table.classes) is published_for(table.classes, table.bundle) is table
+    assert published_for(table.classes, "another") is None
+    assert published_for(["tumour"], table.bundle) is None
+    if table.by_class:
+        assert tuple(table.by_class) == table.classes
+        assert np.mean([row["dice"] for row in table.by_class.values()]) == pytest.approx(table.mean["dice"], abs=0.005)
+    readme = (ROOT / "bundles" / table.bundle / "docs" / "README.md").read_text(encoding="utf-8")
+    for value in [*table.mean.values(), *(v for row in table.by_class.values() for v in row.values())]:
+        assert f"{value:.2f}" in readme or f"{value / 100:.4f}" in readme
+
+
+def test_every_bundle_has_a_published_table():
+    assert [table.bundle for table in TABLES] == list(CLASSES)
+
+
+def test_score_of_another_name_is_shown_as_it_is():
+    (column,) = columns(["recall"])
+    assert (column.heading, column.text(0.5), column.text(None)) == ("recall", "0.5", "–")
+
+
+def test_scores_without_names_are_told(output, tmp_path, capsys):
+    summary = json.loads((output / "metrics.json").read_text())
+    del summary["scores"]
+    (tmp_path / "metrics.json").write_text(json.dumps(summary))
+    assert main(["report", "--output_dir", str(tmp_path)]) == 2
+    assert "metrics.json does not name its scores: evaluate again" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flag", ["slices", "cases"])
+def test_numbers_of_pictures_start_at_one(flag, output, capsys):
+    assert main(["report", "--output_dir", str(output), f"--{flag}", "0"]) == 2
+    assert f"--{flag} needs a whole number from 1 on, not 0" in capsys.readouterr().err
 
 
 def test_wrong_dataset_is_told(run, output, tmp_path):
