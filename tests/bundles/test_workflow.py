@@ -12,10 +12,12 @@ from PIL import Image
 
 from tests.bundles.workflow import BUNDLES, SIZES, TRAINING, configs, python, run
 
-
 # All tests of a bundle in one worker, so that it is trained once.
 pytestmark = pytest.mark.parametrize(
-    "trained", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in BUNDLES], indirect=True, scope="module"
+    "trained",
+    [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in BUNDLES],
+    indirect=True,
+    scope="module",
 )
 
 
