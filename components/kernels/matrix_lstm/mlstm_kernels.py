@@ -1,7 +1,8 @@
 """The mLSTM cell by the mlstm_kernels package (Beck et al., 2025, arXiv 2503.14376; NXAI Community licence).
 
-On the CPU its native chunkwise form, exact; on CUDA its Triton kernels. Their backward pass holds the normaliser of h
-constant, which is right where a norm that ignores the scale of h follows, as in the ViL block, and only there.
+On the CPU its native chunkwise form, differentiated by PyTorch; on CUDA its Triton kernels, not run here. The
+package's own backward pass, measured in its native form, holds the normaliser of h constant: right where a norm that
+ignores the scale of h follows, as in the ViL block, and only there. Its Triton form is taken to do the same.
 """
 
 from __future__ import annotations
