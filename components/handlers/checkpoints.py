@@ -14,6 +14,8 @@ import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
+from components.files import replacing
+
 logger = logging.getLogger(__name__)
 
 
@@ -115,13 +117,10 @@ class Checkpoints:
 
     @staticmethod
     def _save(content: dict[str, Any], path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.partial")
-        with partial.open("wb") as file:
+        with replacing(path) as partial, partial.open("wb") as file:
             torch.save(content, file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(partial, path)
 
 
 def _random_state() -> dict[str, Any]:

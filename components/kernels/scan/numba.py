@@ -63,7 +63,8 @@ def _threads() -> Iterator[None]:
 
 
 # In the kernels every row of LANES numbers is sliced before its loop: an index that numba cannot prove to be positive
-# costs the loop its vector form.
+# costs the loop its vector form. Both blocks write out their step sizes: as a function of its own that made a scan
+# without softplus 1.4 times as slow.
 
 
 @_jit()
