@@ -3,4 +3,8 @@
 Importing this package imports none of the optional back ends (numba, triton, mamba_ssm, mlstm_kernels).
 """
 
+from .versions import require
+
 __version__ = "0.1.0"
+
+__all__ = ["require"]

@@ -2,5 +2,6 @@
 
 from .epoch import EpochDataset
 from .items import inference_items
+from .sampler import EvaluationSampler
 
-__all__ = ["EpochDataset", "inference_items"]
+__all__ = ["EpochDataset", "EvaluationSampler", "inference_items"]

@@ -26,7 +26,7 @@ class HistoryWriter:
     the seconds are those of the training alone. The file is whole after every epoch. A resumed training keeps the rows
     before its first epoch and goes on below them; one that starts at epoch 1 starts a new table.
 
-    Of many processes the first one writes, with its own loss.
+    Of many processes the first one writes, with the mean of all their losses.
 
     Args:
         output_dir: folder of ``history.csv``; made where it is missing.
@@ -46,8 +46,6 @@ class HistoryWriter:
 
     def attach(self, engine: Engine) -> None:
         """Register with a trainer, and with the evaluator where there is one."""
-        if idist.get_rank() > 0:
-            return
         engine.add_event_handler(Events.STARTED, self._forget)
         engine.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._iteration)
@@ -71,7 +69,8 @@ class HistoryWriter:
 
     def _end_epoch(self, engine: Engine) -> None:
         row = self._row(engine.state.epoch)
-        row["loss"] = sum(self._losses) / len(self._losses) if self._losses else None
+        losses = [loss for of_process in idist.all_gather(self._losses) for loss in of_process]
+        row["loss"] = sum(losses) / len(losses) if losses else None
         row["learning_rate"] = self._learning_rate
         row["seconds"] = engine.state.times[Events.EPOCH_COMPLETED.name]
         self._write()
@@ -93,6 +92,8 @@ class HistoryWriter:
             return {int(row["epoch"]): {k: v for k, v in row.items() if v} for row in csv.DictReader(file)}
 
     def _write(self) -> None:
+        if idist.get_rank() > 0:
+            return
         rows = [self._rows[epoch] for epoch in sorted(self._rows)]
         columns = dict.fromkeys([*FIXED, *(name for row in rows for name in row)])
         text = io.StringIO()
