@@ -1,0 +1,111 @@
+"""The bundle that a new one is derived from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..data.dataset import read_json
+from ..errors import UserError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+LEFT_OUT = ("demo.json", "metadata.json")
+"""Configs that are not derived: one shows a sample, the other is written anew."""
+
+
+@dataclass(frozen=True)
+class Base:
+    """A bundle to derive from.
+
+    Args:
+        folder: its folder.
+        network: "xlstm" or "msvm".
+        spatial_dims: axes of the images that it reads: 2 for pictures, 3 for volumes.
+        instances: whether it learns the interior and the boundary of objects.
+        variant: of xLSTM-UNet; empty for MSVM-UNet.
+        configs: content of its configs by file name, without metadata.json and a demonstration.
+    """
+
+    folder: Path
+    network: str
+    spatial_dims: int
+    instances: bool
+    variant: str
+    configs: dict[str, dict[str, Any]]
+
+
+def find_base(name: str) -> Base:
+    """Find a bundle by name, in ``bundles`` of the current folder or of the repository, or by the path of its folder.
+
+    Raises:
+        UserError: if there is none, or it is not one of MSVM-UNet or xLSTM-UNet.
+    """
+    places = [Path(name), Path("bundles") / name, REPOSITORY / "bundles" / name]
+    for place in places:
+        if (place / "configs" / "train.json").is_file():
+            return _read(place)
+    known = sorted({path.name for root in (Path("bundles"), REPOSITORY / "bundles") for path in _bundles(root)})
+    there = (
+        f"there is {', '.join(known)}, or give the path of a bundle" if known else "give the path of a bundle's folder"
+    )
+    raise UserError(f"there is no bundle {name!r} to start from: {there}")
+
+
+def fitting(base: Base, spatial_dims: int) -> tuple[Base, Base | None, str]:
+    """The bundle of the same network for images of this kind.
+
+    Args:
+        base: the bundle that the user named.
+        spatial_dims: 2 for pictures, 3 for volumes.
+
+    Returns:
+        The bundle to derive from; for MSVM-UNet and pictures another one, whose way of loading pictures is taken; and a
+        note where it is another than the user named.
+
+    Raises:
+        UserError: if there is none beside the one that was named.
+    """
+    if base.spatial_dims == spatial_dims:
+        return base, None, ""
+    kind = "pictures" if spatial_dims == 2 else "volumes"
+    others = (_read(path) for path in _bundles(base.folder.parent))
+    found = next(
+        (b for b in others if b.network == "xlstm" and b.spatial_dims == spatial_dims and not b.instances), None
+    )
+    if found is None:
+        raise UserError(
+            f"{base.folder} does not read {kind}, and {base.folder.parent} has no xlstm bundle that does: take the "
+            f"repository's bundles"
+        )
+    if base.network == "msvm":
+        return base, found, f"{base.folder.name} is for volumes: pictures are loaded as {found.folder.name} does"
+    return found, None, f"{base.folder.name} is not for {kind}: derived from {found.folder.name}, of the same network"
+
+
+def _bundles(root: Path) -> Iterator[Path]:
+    return iter(sorted(path.parents[1] for path in root.glob("*/configs/train.json")))
+
+
+def _read(folder: Path) -> Base:
+    configs = {
+        path.name: read_json(path) for path in sorted((folder / "configs").glob("*.json")) if path.name not in LEFT_OUT
+    }
+    train = configs["train.json"]
+    target = str(train.get("network_def", {}).get("_target_", ""))
+    networks = {"MSVMUNet": "msvm", "XLSTMUNet": "xlstm"}
+    network = networks.get(target.rpartition(".")[2])
+    if network is None:
+        raise UserError(
+            f"{folder} has the network {target or 'of an unknown kind'}: start from a bundle of MSVM-UNet or xLSTM-UNet"
+        )
+    text = str(configs)
+    return Base(
+        folder,
+        network,
+        2 if "PILReader" in text else 3,
+        "InteriorToInstancesd" in text,
+        str(train.get("variant", "")),
+        configs,
+    )

@@ -1,0 +1,205 @@
+"""``new``: a bundle for a data set of one's own."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from components.files import write_text
+
+from ..data.dataset import PARTS, Dataset
+from ..data.work import process_count
+from ..errors import UserError
+from .base import REPOSITORY, Base, find_base, fitting
+from .datafolder import Form, fill
+from .describe import Bundle, readme, text
+from .files import is_nifti
+from .measure import Measured, Measurement, measure, summarise
+from .memory import available, given
+from .plan import Plan, plan
+from .sources import Source, Sources, find_sources
+from .split import split
+from .write import check_name, check_target, new_bundle, write_configs
+
+
+def new(
+    name: str,
+    from_: str,
+    data: str,
+    out: str | None = None,
+    memory: float | None = None,
+    modality: str | None = None,
+    group: str | None = None,
+    seed: int = 42,
+    processes: int | None = None,
+    force: bool = False,
+) -> None:
+    """Make a bundle for a data set of your own, planned from what is measured in it.
+
+    The data are a folder in nnU-Net's raw layout (dataset.json, imagesTr, labelsTr), a pair of folders images and
+    labels with equal names (NIfTI, NRRD, PNG, TIFF, …; the names of the classes from a dataset.json, or numbered), or a
+    dataset_dir that data prepare made. Every case is measured, and damaged or contradictory data are refused. Spacing,
+    patch, stages, batch and intensities are then planned by nnU-Net's published rules; what was chosen and why is
+    printed and stands in docs/README.md of the bundle. Its folder data is the dataset_dir, with links to your files,
+    and with copies only where a file has to be converted.
+
+    A bundle xlstm_… gives xLSTM-UNet: in 3D for volumes, in 2D for pictures. A bundle msvm_… gives MSVM-UNet, slice by
+    slice for volumes. For xlstm_cells the labels are numbers of objects (instances).
+
+    Args:
+        name: name of the new bundle: letters, digits, underscores.
+        from_: the bundle to start from, by name or by the path of its folder.
+        data: folder of the data set.
+        out: folder in which the bundle is made; by default bundles in the repository, the current folder elsewhere.
+        memory: GiB of the GPU to train on; by default those of this machine's GPU, or its free main memory.
+        modality: what the images are, for example CT or MR; for CT the intensities keep their absolute scale. By
+            default the name of the channel in dataset.json.
+        group: a regular expression; cases in whose names it finds the same text, for example "patient[0-9]+", stay
+            together when training, validation and test are divided.
+        seed: of the division into training, validation and test.
+        processes: how many cases are worked on at once; by default one for each processor, up to 8.
+        force: if there is such a bundle already, keep it under another name.
+
+    Example:
+        scanseg new spleen --from xlstm_abdomen_mri_3d --data downloads/Task09_Spleen --modality CT
+    """
+    check_name(name)
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise UserError(f"--seed needs a whole number, not {seed!r}")
+    processes = process_count(processes)
+    budget = None if memory is None else given(memory)
+    target = (Path(out) if out is not None else _default_folder()) / name
+    check_target(target, force)
+    named = find_base(from_)
+    sources = find_sources(Path(data))
+    base, pictures, base_note = fitting(named, sources.spatial_dims)
+    _check_instances(base, sources)
+
+    cases, division = split(sources, seed, group)
+    measured = measure(sources, processes, base.instances)
+    test = [case.name for case in cases if case.part == "test"]
+    found = summarise(sources, measured, test, _modality(modality))
+    settings = plan(found, budget or available(), base.network, base.variant)
+    form = _form(base, settings, measured)
+    ready = sources.ready and _is_usable(sources, measured, form)
+    notes = [*([base_note] if base_note else []), *sources.notes, *_notes(measured, cases)]
+
+    with new_bundle(target) as folder:
+        configs = write_configs(folder, base, pictures, name, found, settings)
+        dataset = _dataset(name, sources, found, division, notes)
+        if ready:
+            lists = {part: sum(case.part == part for case in cases) for part in PARTS}
+        else:
+            for record in fill(folder / "data", cases, form, processes):
+                dataset.take(record)
+            dataset.write(folder / "data")
+            lists = {part: len(items) for part, items in dataset.lists.items()}
+        bundle = Bundle(
+            name=name,
+            folder=target,
+            base=base.folder.name,
+            dataset_dir=sources.root if ready else target / "data",
+            data=sources.root,
+            layout=sources.layout,
+            split=division,
+            number=lists,
+            configs=configs,
+            measurement=found,
+            plan=settings,
+            notes=notes,
+            install=_install(target),
+        )
+        write_text(folder / "docs" / "README.md", readme(bundle))
+    print(text(bundle))
+
+
+def _default_folder() -> Path:
+    """``bundles`` where the current folder is the repository."""
+    here = Path("bundles")
+    return here if here.is_dir() and Path("components").is_dir() else Path()
+
+
+def _check_instances(base: Base, sources: Sources) -> None:
+    if not base.instances:
+        return
+    if sources.ready and any(case.instances is None for case in sources.cases):
+        raise UserError(
+            f"{base.folder.name} learns the interior and boundary of objects, but {sources.root} has no instances: "
+            f"start from xlstm_endoscopy for classes"
+        )
+    if not sources.ready and sources.names is not None:
+        raise UserError(
+            f"{base.folder.name} learns the interior and boundary of objects, but {sources.root / 'dataset.json'} "
+            f"names classes: start from xlstm_endoscopy for classes; if the labels number objects, take the file away"
+        )
+
+
+def _modality(given: str | None) -> str:
+    """As the planner knows it: CT in capitals however it was typed."""
+    text = (given or "").strip()
+    return text.upper() if text.upper() in ("CT", "MR", "MRI") else text
+
+
+def _form(base: Base, settings: Plan, measured: Measured) -> Form:
+    sliced = settings.network == "msvm" and bool(settings.axes)
+    return Form(
+        measured.table,
+        instances=base.instances,
+        slice_axes=settings.axes if sliced else "",
+        unit=settings.normalisation.kind == "minimum-maximum",
+    )
+
+
+def _is_usable(sources: Sources, measured: Measured, form: Form) -> bool:
+    """Whether a dataset_dir can stay as it is."""
+    if any(value != number for value, number in measured.table.items()):
+        return False
+    training = [case for case in sources.cases if case.part == "training"]
+    if sources.spatial_dims == 2:
+        return all(measured.facts[case.name].kind == "uint8" for case in sources.cases)
+    if form.slice_axes and any(1 not in measured.facts[case.name].shape for case in training):
+        return False
+    return all(is_nifti(path) for case in sources.cases for path in (*case.images, case.label))
+
+
+def _notes(measured: Measured, cases: list[Source]) -> list[str]:
+    notes = []
+    for part in PARTS:
+        facts = [measured.facts[case.name] for case in cases if case.part == part]
+        seen = {measured.table.get(value) for found in facts for value in found.voxels}
+        missing = [name for number, name in enumerate(measured.names) if number and number not in seen]
+        if measured.table and missing:
+            notes.append(f"no {part} case has {', '.join(missing)}")
+    return notes
+
+
+def _dataset(name: str, sources: Sources, found: Measurement, division: str, notes: list[str]) -> Dataset:
+    details: dict[str, Any] = {
+        "channels": list(found.channels),
+        "notes": notes,
+        "cases": found.cases,
+        "classes_found": {label: {"cases": n, "voxels": voxels} for label, (n, voxels) in found.counts.items()},
+    }
+    return Dataset(
+        name=name,
+        bundle=name,
+        description=f"{found.cases} {'volumes' if found.spatial_dims == 3 else 'pictures'} from {sources.layout}.",
+        modality=found.modality,
+        source=str(sources.root.resolve()),
+        licence="to be stated by who made the bundle, see its docs/data_license.txt",
+        labels=found.classes,
+        split=division,
+        details=details,
+    )
+
+
+def _install(target: Path) -> str:
+    """How to make the components known to a bundle that lies outside the repository; empty where they are."""
+    if target.resolve().parent.parent == REPOSITORY:
+        return ""
+    elsewhere = Path(sys.executable).parent
+    found = subprocess.run([sys.executable, "-c", "import components"], cwd=elsewhere, capture_output=True, check=False)
+    return f"python -m pip install {shlex.quote(str(REPOSITORY))}" if found.returncode else ""

@@ -1,0 +1,235 @@
+"""The configs of a new bundle: those of a bundle that exists, with other values.
+
+Nothing is written from a template of our own, so that a new bundle has the ids and the order of the bundle that it
+comes from and everything that this one learns later. A value is changed where a config has it; other keys stay.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from .plan import Normalisation, Plan
+
+Json = dict[str, Any]
+INTENSITIES = ("ScaleIntensityd", "ScaleIntensityRanged", "NormalizeIntensityd")
+
+
+def derive(config: Json, plan: Plan, classes: Sequence[str], channels: int, loading: Json | None = None) -> Json:
+    """Change a config, or an override of some of its values.
+
+    Args:
+        config: content of a JSON file of the base.
+        plan: the settings.
+        classes: names of the classes without background.
+        channels: number of channels of an image.
+        loading: a config of a bundle for pictures, whose way of loading and saving is taken; None keeps the base's.
+
+    Returns:
+        A changed copy.
+    """
+    config = copy.deepcopy(config)
+    values = _values(plan, classes)
+    for key, value in values.items():
+        if key in config:
+            config[key] = value
+    for key, value in _network_values(plan, channels).items():
+        if key in config.get("network_def", {}):
+            config["network_def"][key] = value
+    for node in _nodes(config):
+        _change(node, plan)
+    for kind, chain in _chains(config):
+        if loading is not None:
+            _load_pictures(chain, dict(_chains(loading))[kind])
+        _normalise(chain, plan, trained="train" in kind)
+    if loading is not None:
+        _save_pictures(config, loading)
+        _whole_pictures(config)
+    return config
+
+
+def metadata(base: Json, plan: Plan, name: str, classes: Sequence[str], channels: Sequence[str], modality: str) -> Json:
+    """The metadata of the new bundle.
+
+    Args:
+        base: those of the base.
+        plan: the settings.
+        name: name of the new bundle.
+        classes: names of the classes without background.
+        channels: names of the channels.
+        modality: of the images, empty where it is not known.
+    """
+    result = copy.deepcopy(base)
+    network = "MSVM-UNet" if plan.network == "msvm" else "xLSTM-UNet"
+    numbered = ", ".join(f"{number} {label}" for number, label in enumerate(["background", *classes]))
+    result |= {
+        "version": "0.1.0",
+        "changelog": {"0.1.0": "first version"},
+        "name": name,
+        "task": f"Segmentation of {', '.join(classes)}",
+        "description": f"{network} with settings planned from the data set",
+        "data_source": "stated by who made the bundle: see docs/data_license.txt",
+        "data_type": "nifti" if plan.axes else "png",
+        "image_classes": f"{len(channels)} channels: {', '.join(channels)}",
+        "label_classes": f"single channel: {numbered}",
+        "pred_classes": f"{len(classes) + 1} channels, one for each class",
+        "eval_metrics": {},
+    }
+    image = result["network_data_format"]["inputs"]["image"]
+    image |= {
+        "modality": modality or "unknown",
+        "num_channels": len(channels),
+        "channel_def": {str(number): channel for number, channel in enumerate(channels)},
+    }
+    pred = result["network_data_format"]["outputs"]["pred"]
+    pred |= {
+        "num_channels": len(classes) + 1,
+        "channel_def": {str(number): label for number, label in enumerate(["background", *classes])},
+    }
+    if plan.network == "xlstm":
+        image["spatial_shape"] = pred["spatial_shape"] = list(plan.patch_size)
+    return result
+
+
+def _values(plan: Plan, classes: Sequence[str]) -> Json:
+    values: Json = {"class_names": list(classes), "batch_size": plan.batch_size}
+    if plan.network == "msvm":
+        return values | {"roi_size": list(plan.patch_size)}
+    values |= {"patch_size": list(plan.patch_size), "augmented_size": list(plan.augmented_size)}
+    return values if plan.pixdim is None else values | {"pixdim": list(plan.pixdim)}
+
+
+def _network_values(plan: Plan, channels: int) -> Json:
+    if plan.topology is None:
+        return {"in_channels": channels}
+    return {
+        "in_channels": channels,
+        "features": list(plan.topology.features),
+        "kernel_sizes": [_short(kernel) for kernel in plan.topology.kernel_sizes],
+        "strides": [_short(stride) for stride in plan.topology.strides],
+    }
+
+
+def _short(values: Sequence[int]) -> int | list[int]:
+    return values[0] if len(set(values)) == 1 else list(values)
+
+
+def _nodes(value: Any) -> Iterator[Json]:
+    """All dictionaries that say what is to be built, outer ones first."""
+    if isinstance(value, dict):
+        if "_target_" in value:
+            yield value
+        value = list(value.values())
+    if isinstance(value, list):
+        for entry in value:
+            yield from _nodes(entry)
+
+
+def _change(node: Json, plan: Plan) -> None:
+    kind = _kind(node)
+    if kind == "Orientationd" and plan.axes:
+        node["axcodes"] = plan.axes
+    elif kind == "ScoreWriter" and _kind(node.get("scoring")) == "OrganScoring":
+        del node["scoring"]
+    elif plan.network == "xlstm":
+        _change_xlstm(node, kind, plan)
+
+
+def _change_xlstm(node: Json, kind: str, plan: Plan) -> None:
+    if kind == "DeepSupervisionLoss":
+        node["weights"] = list(plan.supervision)
+    elif kind == "RandRotateScaled":
+        node["degrees"] = plan.degrees
+        _in_plane(node, plan)
+    elif kind == "RandChannelwised" and _kind(node["transform"]) == "RandSimulateLowResolution":
+        _in_plane(node, plan)
+        flat = plan.spatial_dims == 2 or plan.in_plane
+        node["transform"]["upsample_mode"] = "bicubic" if flat else "trilinear"
+
+
+def _in_plane(node: Json, plan: Plan) -> None:
+    if plan.in_plane:
+        node["slice_axis"] = 0
+    else:
+        node.pop("slice_axis", None)
+
+
+def _chains(config: Json) -> Iterator[tuple[str, list[Any]]]:
+    """The lists of transforms that prepare images, by the id of their place."""
+    for kind, holder in (("train", config.get("train")), ("validate", config.get("validate")), ("", config)):
+        if isinstance(holder, dict) and isinstance(holder.get("preprocessing"), dict):
+            yield kind or "inference", holder["preprocessing"]["transforms"]
+
+
+def _place(chain: Sequence[Any], *kinds: str) -> int | None:
+    """Place of the first transform of one of these kinds."""
+    return next((n for n, step in enumerate(chain) if _kind(step) in kinds), None)
+
+
+def _kind(step: Any) -> str:
+    """Name of the class of a step; empty for a reference."""
+    return str(step.get("_target_", "")).rpartition(".")[2] if isinstance(step, dict) else ""
+
+
+def _normalise(chain: list[Any], plan: Plan, trained: bool) -> None:
+    found = plan.normalisation
+    if plan.network == "msvm":
+        before = _place(chain, "ResizeSlicesd")
+        if before is None:
+            return
+        keep = [step for step in chain[:before] if _kind(step) not in INTENSITIES]
+        chain[:before] = [*keep, *_unit_steps(found, trained)]
+        return
+    place = _place(chain, "NormalizeIntensityd")
+    if place is None:
+        return
+    if found.kind == "ct":
+        clip = _range(found.low, found.high, found.low, found.high)
+        scale = {
+            "_target_": "NormalizeIntensityd",
+            "keys": chain[place]["keys"],
+            "subtrahend": found.mean,
+            "divisor": found.sd,
+        }
+        chain[place : place + 1] = [clip, scale]
+    elif found.masked:
+        chain[place]["nonzero"] = True
+
+
+def _unit_steps(found: Normalisation, trained: bool) -> list[Json]:
+    """To 0 … 1; the slices of a training are stored so where the range is each volume's own."""
+    if found.kind == "ct":
+        return [_range(found.low, found.high, 0.0, 1.0)]
+    if found.kind == "8 bit":
+        return [_range(0.0, 255.0, 0.0, 1.0)]
+    if trained:
+        return []
+    return [{"_target_": "ScaleIntensityd", "keys": "image", "minv": 0.0, "maxv": 1.0, "channel_wise": True}]
+
+
+def _range(low: float, high: float, to_low: float, to_high: float) -> Json:
+    bounds = {"a_min": low, "a_max": high, "b_min": to_low, "b_max": to_high}
+    return {"_target_": "ScaleIntensityRanged", "keys": "image", **bounds, "clip": True}
+
+
+def _load_pictures(chain: list[Any], pictures: Sequence[Any]) -> None:
+    """Load as the bundle for pictures does; a picture is a slice already."""
+    ends = _place(chain, *INTENSITIES, "ResizeSlicesd")
+    loads = _place(pictures, *INTENSITIES, "CropForegroundd")
+    chain[:ends] = copy.deepcopy(list(pictures[:loads]))
+    chain[:] = [step for step in chain if _kind(step) not in ("RandSpatialCropd", "SqueezeDimd")]
+
+
+def _save_pictures(config: Json, pictures: Json) -> None:
+    wanted = next((node for node in _nodes(pictures) if _kind(node) == "SaveImaged"), {})
+    for node in _nodes(config):
+        if _kind(node) == "SaveImaged":
+            node |= {key: wanted[key] for key in ("output_ext", "writer") if key in wanted}
+
+
+def _whole_pictures(config: Json) -> None:
+    """The network sees a picture at once, where it saw a volume slice by slice."""
+    for node in [node for node in _nodes(config) if _kind(node) == "SliceInferer"]:
+        node.clear()
+        node["_target_"] = "SimpleInferer"

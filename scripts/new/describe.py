@@ -1,0 +1,188 @@
+"""What was measured and chosen, and what to type next, for the terminal and for the documentation of the bundle."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from components import __version__
+
+from .measure import Measurement
+from .plan import Choice, Plan
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A new bundle, for its description.
+
+    Args:
+        name: its name.
+        folder: where it will be.
+        base: name of the bundle that it is derived from.
+        dataset_dir: its data.
+        data: the folder that the user gave.
+        layout: of this folder, in words.
+        split: how the cases were divided, in words.
+        number: number of items of each list.
+        configs: names of its config files.
+        measurement: what was measured.
+        plan: what was chosen.
+        notes: what else to know.
+        install: what to install first so that its components are found; empty where they are.
+    """
+
+    name: str
+    folder: Path
+    base: str
+    dataset_dir: Path
+    data: Path
+    layout: str
+    split: str
+    number: Mapping[str, int]
+    configs: Sequence[str]
+    measurement: Measurement
+    plan: Plan
+    notes: Sequence[str] = ()
+    install: str = ""
+
+    @property
+    def network(self) -> str:
+        """Name of the network."""
+        return "MSVM-UNet" if self.plan.network == "msvm" else "xLSTM-UNet"
+
+
+def measured(found: Measurement) -> list[Choice]:
+    """What was measured, as rows; the third part is empty."""
+    shapes, spacings = np.asarray(found.shapes), np.asarray(found.spacings)
+    volumes = found.spatial_dims == 3
+    axes = " (inferior–superior × anterior–posterior × right–left)" if volumes else " (height × width)"
+    rows = [
+        ("images", f"{'volumes' if volumes else 'pictures'}, {len(found.channels)} × {', '.join(found.channels)}"),
+        ("modality", found.modality or "not stated (if it is CT, say --modality CT)"),
+        ("size", f"{_range(shapes, 'voxels' if volumes else 'pixels')}{axes}"),
+    ]
+    if volumes:
+        rows.append(("spacing", _range(spacings, "mm")))
+        directions = ", ".join(f"{name} {count}" for name, count in sorted(found.orientations.items()))
+        rows.append(("orientation", f"{directions}; all are turned to the same"))
+    if found.kept < 0.999:
+        rows.append(("margins", f"{100 * (1 - found.kept):.0f} % of the median image is empty margin"))
+    if found.intensities is not None:
+        seen = found.intensities
+        rows.append(
+            (
+                "intensities",
+                f"of what is labelled: percentiles 0.5 and 99.5 are {seen.low:g} and {seen.high:g}, mean "
+                f"{seen.mean:.4g}, standard deviation {seen.sd:.4g}",
+            )
+        )
+    if found.empty:
+        shown = ", ".join(found.empty[:5]) + (", …" if len(found.empty) > 5 else "")
+        rows.append(("without label", f"{len(found.empty)} cases are background only: {shown}"))
+    return [Choice(name, value, "") for name, value in rows]
+
+
+def commands(bundle: Bundle) -> dict[str, str]:
+    """What to type next, by what it does."""
+    folder, output = _path(bundle.folder), _path(bundle.folder / "output")
+    dataset = _path(bundle.dataset_dir)
+
+    def run(run_id: str, config: str) -> str:
+        return (
+            f"python -m monai.bundle run {run_id} --bundle_root {folder} "
+            f"--config_file {_path(bundle.folder / 'configs' / config)} --dataset_dir {dataset} --output_dir {output}"
+        )
+
+    first = {"install the components": bundle.install} if bundle.install else {}
+    return {
+        **first,
+        "check the data": f"python -m scripts data check {dataset}",
+        "train": run("training", "train.json"),
+        "evaluate on the test cases": run("evaluating", "evaluate.json"),
+        "segment": run("inferring", "inference.json"),
+        "report": f"python -m scripts report --output_dir {output} --dataset_dir {dataset}",
+    }
+
+
+def text(bundle: Bundle) -> str:
+    """All of it for the terminal."""
+    number = ", ".join(f"{count} {part}" for part, count in bundle.number.items())
+    lines = [
+        f"{bundle.folder}: {bundle.network} for {bundle.data}, derived from {bundle.base}",
+        "",
+        f"Measured ({bundle.layout}, {bundle.measurement.cases} cases; items: {number})",
+        *_rows(measured(bundle.measurement)),
+        "",
+        *_class_lines(bundle.measurement),
+        "",
+        "Chosen",
+        *_rows(bundle.plan.choices),
+        "",
+        f"Division: {bundle.split}",
+        *(f"Note: {note}" for note in bundle.notes),
+        "",
+        "Next",
+    ]
+    for what, command in commands(bundle).items():
+        lines += [f"  # {what}", f"  {command}"]
+    return "\n".join(lines)
+
+
+def readme(bundle: Bundle) -> str:
+    """The documentation of the bundle, in Markdown."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # Markdown, read by people
+    )
+    content: dict[str, Any] = {
+        "bundle": bundle,
+        "measured": measured(bundle.measurement),
+        "commands": commands(bundle),
+        "version": __version__,
+    }
+    return environment.get_template("readme.md").render(content)
+
+
+def _rows(rows: Sequence[Choice]) -> list[str]:
+    width = max(len(row.name) for row in rows)
+    return [f"  {row.name:<{width}}  {row.value}" + (f"  ({row.why})" if row.why else "") for row in rows]
+
+
+def _class_lines(found: Measurement) -> list[str]:
+    if not found.counts:
+        return [f"Classes: {', '.join(found.classes[1:])}, made of the instances"]
+    unit = "voxels" if found.spatial_dims == 3 else "pixels"
+    width = max(len("Class"), *map(len, found.counts))
+    lines = [f"{'Class':<{width + 4}}  {'cases':>6}  {unit:>14}"]
+    for number, (name, (cases, voxels)) in enumerate(found.counts.items(), start=1):
+        lines.append(f"{number:>3} {name:<{width}}  {cases:>6}  {voxels:>14,}")
+    return lines
+
+
+def _range(values: np.ndarray, unit: str) -> str:
+    def shown(row: np.ndarray) -> str:
+        return " × ".join(f"{value:.4g}" for value in row)
+
+    low, middle, high = values.min(axis=0), np.median(values, axis=0), values.max(axis=0)
+    if np.array_equal(low, high):
+        return f"{shown(middle)} {unit} in all cases"
+    return f"median {shown(middle)} {unit}, from {shown(low)} to {shown(high)}"
+
+
+def _path(path: Path) -> str:
+    """A path as it can be typed here: relative where it lies below the current folder."""
+    try:
+        path = path.resolve().relative_to(Path.cwd().resolve())
+    except ValueError:
+        path = path.resolve()
+    return shlex.quote(str(path))

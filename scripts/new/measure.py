@@ -1,0 +1,375 @@
+"""What a data set is made of: sizes, spacings, intensities and classes, and everything that is wrong with it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from nibabel.orientations import aff2axcodes, io_orientation
+
+from ..data.faults import TOLERANCE_MM, Content
+from ..data.work import work
+from ..errors import UserError
+from .files import read_file
+from .sources import Source, Sources
+
+SAMPLED = 10_000
+"""So many foreground voxels of each case stand for its intensities."""
+MOST_CLASSES = 255
+"""Label maps are written with 8 bits."""
+SHOWN = 20
+"""So many faults at most are listed."""
+INTERIOR = {0: "background", 1: "interior", 2: "boundary"}
+"""Classes that are made of instances."""
+
+
+@dataclass(frozen=True)
+class Intensities:
+    """Intensities of the foreground, over all training cases and channels.
+
+    Args:
+        low: percentile 0.5.
+        high: percentile 99.5.
+        mean: arithmetic mean.
+        sd: standard deviation.
+    """
+
+    low: float
+    high: float
+    mean: float
+    sd: float
+
+
+@dataclass(frozen=True)
+class CaseFacts:
+    """What was measured in a case.
+
+    Args:
+        name: its name.
+        part: the list that it is in, "train" where that is still to be chosen.
+        shape: size in voxels; of a volume along superior, posterior and left, whatever the order in the file.
+        cropped: the same without the margins in which every channel is 0.
+        spacing: size of a voxel along the same axes in mm; 1 for pictures.
+        orientation: where the axes of the file point to, for example "RAS"; empty for pictures.
+        channels: number of channels.
+        kind: type of the values in the file.
+        voxels: number of voxels of each value of the label map.
+        sample: intensities of some foreground voxels, channels × voxels.
+        faults: what is wrong, one line each, with the name of the file.
+    """
+
+    name: str
+    part: str
+    shape: tuple[int, ...] = ()
+    cropped: tuple[int, ...] = ()
+    spacing: tuple[float, ...] = ()
+    orientation: str = ""
+    channels: int = 0
+    kind: str = ""
+    voxels: Mapping[int, int] = field(default_factory=dict)
+    sample: np.ndarray | None = None
+    faults: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What the planner needs to know of a data set.
+
+    Args:
+        spatial_dims: 2 for pictures, 3 for volumes.
+        channels: names of the channels.
+        modality: for example "CT"; empty where it is not known.
+        classes: names of the classes, background first.
+        cases: number of cases, all of them.
+        shapes: size of each case that is not for test, without empty margins, axes as in :class:`CaseFacts`.
+        spacings: spacing of the same cases along the same axes in mm.
+        kept: median part of an image that is left without its empty margins, 0 to 1.
+        intensities: of the foreground of the same cases; None where there is none.
+        counts: for each class but the background the number of cases that have it and of its voxels.
+        orientations: how many cases have which orientation.
+        empty: names of the cases without any foreground.
+    """
+
+    spatial_dims: int
+    channels: tuple[str, ...]
+    modality: str
+    classes: tuple[str, ...]
+    cases: int
+    shapes: tuple[tuple[int, ...], ...]
+    spacings: tuple[tuple[float, ...], ...]
+    kept: float
+    intensities: Intensities | None
+    counts: Mapping[str, tuple[int, int]]
+    orientations: Mapping[str, int]
+    empty: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A data set that is sound.
+
+    Args:
+        facts: of each case, by its name.
+        table: value in the label maps → number of the class.
+        names: names of the classes by their number, background first.
+    """
+
+    facts: Mapping[str, CaseFacts]
+    table: Mapping[int, int]
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A case to measure.
+
+    Args:
+        source: its files.
+        names: names of the classes by number, None where any number is one.
+        instances: whether the label map holds numbers of objects.
+    """
+
+    source: Source
+    names: Mapping[int, str] | None
+    instances: bool
+
+
+def measure(sources: Sources, processes: int, instances: bool = False) -> Measured:
+    """Measure every case.
+
+    Args:
+        sources: the cases.
+        processes: how many are looked at at once.
+        instances: whether the label maps hold numbers of objects, which become the classes interior and boundary.
+
+    Raises:
+        UserError: if anything is wrong with the data; every fault is printed before, one line each.
+    """
+    names = None if instances and not sources.ready else sources.names
+    jobs = [Job(case, names, instances and not sources.ready) for case in sources.cases]
+    results = {job.source.name: facts for job, facts in work(measure_case, jobs, processes, "measuring", "cases")}
+    facts = {case.name: results[case.name] for case in sources.cases}
+    _refuse([fault for found in facts.values() for fault in found.faults], len(facts))
+    _refuse(list(_mixed(sources, facts)), len(facts))
+    if instances and not sources.ready:
+        table, classes = {}, INTERIOR
+    else:
+        table, classes = _table(sources, facts)
+    return Measured(facts, table, tuple(classes[number] for number in sorted(classes)))
+
+
+def summarise(sources: Sources, measured: Measured, test: Sequence[str], modality: str) -> Measurement:
+    """Put the facts of the cases together, those for test aside.
+
+    Args:
+        sources: the cases.
+        measured: their facts.
+        test: names of the test cases, whose sizes and intensities must not decide anything.
+        modality: what the user says it is; empty where the names of the channels are to tell.
+    """
+    facts, aside = measured.facts, set(test)
+    used = [found for name, found in facts.items() if name not in aside]
+    channels = sources.channels or tuple(f"channel {number}" for number in range(used[0].channels))
+    if len(channels) != used[0].channels:
+        channels = ("red", "green", "blue")[: used[0].channels] if len(used[0].shape) == 2 else channels
+    counts = {}
+    for number, name in enumerate(measured.names):
+        values = [value for value, other in measured.table.items() if other == number]
+        per_case = [sum(found.voxels.get(value, 0) for value in values) for found in facts.values()]
+        if number and measured.table:
+            counts[name] = (sum(n > 0 for n in per_case), sum(per_case))
+    return Measurement(
+        spatial_dims=len(used[0].shape),
+        channels=tuple(channels),
+        modality=modality or _modality(sources),
+        classes=measured.names,
+        cases=len(facts),
+        shapes=tuple(found.cropped for found in used),
+        spacings=tuple(found.spacing for found in used),
+        kept=float(np.median([np.prod(found.cropped) / np.prod(found.shape) for found in used])),
+        intensities=_intensities(used),
+        counts=counts,
+        orientations=Counter(found.orientation for found in facts.values() if found.orientation),
+        empty=tuple(name for name, found in facts.items() if not any(found.voxels.get(v) for v in found.voxels if v)),
+    )
+
+
+def measure_case(job: Job) -> CaseFacts:
+    """Measure a case; what is wrong with it is in ``faults``."""
+    case = job.source
+    try:
+        images = [read_file(path) for path in case.images]
+        label = read_file(case.label, label=True)
+    except UserError as error:
+        return CaseFacts(case.name, case.part, faults=(str(error),))
+    faults = [f"{p}: {fault}" for p, i in zip(case.images, images, strict=True) for fault in _image_faults(i)]
+    faults += [f"{case.label}: {fault}" for fault in _label_faults(label, job)]
+    for path, other in [*zip(case.images[1:], images[1:], strict=True), (case.label, label)]:
+        faults += [f"{path} {fault}" for fault in _differences(other, images[0], case.images[0].name)]
+    if faults:
+        return CaseFacts(case.name, case.part, faults=tuple(faults))
+
+    values, counts = np.unique(label.array, return_counts=True)
+    channels = _channels(images)
+    order, spacing, orientation = _axes(images[0])
+    cropped = _cropped(channels)
+    if not all(cropped):
+        return CaseFacts(case.name, case.part, faults=(f"{case.images[0]}: is empty, every voxel is 0",))
+    return CaseFacts(
+        case.name,
+        case.part,
+        shape=tuple(label.array.shape[axis] for axis in order),
+        cropped=tuple(cropped[axis] for axis in order),
+        spacing=spacing,
+        orientation=orientation,
+        channels=len(channels),
+        kind=str(images[0].array.dtype),
+        voxels={int(value): int(count) for value, count in zip(values, counts, strict=True)},
+        sample=_sample(channels, label.array),
+    )
+
+
+def _image_faults(image: Content) -> Iterator[str]:
+    array = image.array
+    if array.dtype.kind not in "biuf":
+        yield f"has values of type {array.dtype}, but numbers are needed"
+    elif not array.size:
+        yield f"has shape {array.shape} and no voxel"
+    elif not np.isfinite(array).all():
+        yield f"has {int(array.size - np.isfinite(array).sum())} voxels that are NaN or infinite"
+    yield from _place_faults(image)
+
+
+def _place_faults(content: Content) -> Iterator[str]:
+    if content.affine is None:
+        return
+    if content.array.ndim != 3:
+        yield f"has {content.array.ndim} axes, but 3 are needed, and a file of its own for each channel"
+        return
+    sizes = np.linalg.norm(content.affine[:3, :3], axis=0)
+    if not np.isfinite(content.affine).all() or abs(np.linalg.det(content.affine[:3, :3])) < 1e-9:
+        yield "has an affine that maps voxels to no place"
+    elif not np.allclose(sizes, content.spacing[:3], atol=TOLERANCE_MM):
+        yield f"has a spacing of {_shown(content.spacing)} mm in its header, but {_shown(sizes)} mm in its affine"
+
+
+def _label_faults(label: Content, job: Job) -> Iterator[str]:
+    array = label.array
+    yield from _place_faults(label)
+    if label.affine is None and array.ndim != 2:
+        yield "is a picture in colours, but a map of class numbers is needed"
+        return
+    if array.dtype.kind not in "biuf":
+        yield f"has values of type {array.dtype}, but numbers of classes are needed"
+        return
+    values = np.unique(array)
+    whole = np.isfinite(values) & (values == np.rint(values)) & (values >= 0)
+    if not whole.all():
+        yield f"has the value {values[~whole][0]:g}, but numbers of classes are needed: whole ones from 0 on"
+    elif job.names is not None and (strange := sorted({int(v) for v in values} - set(job.names) - {0})):
+        shown = ", ".join(map(str, strange[:5])) + (", …" if len(strange) > 5 else "")
+        known = ", ".join(f"{number} {name}" for number, name in sorted(job.names.items()))
+        yield f"has the labels {shown}, but dataset.json names {known}"
+    elif job.names is None and not job.instances and len(values) > MOST_CLASSES + 1:
+        yield f"has {len(values)} different values, which cannot be classes: name the classes in dataset.json"
+
+
+def _differences(content: Content, image: Content, name: str) -> Iterator[str]:
+    axes = 2 if image.affine is None else None
+    if content.array.shape[:axes] != image.array.shape[:axes]:
+        yield f"has shape {content.array.shape}, but {name} has {image.array.shape}"
+    elif image.affine is not None and not (d := np.abs(content.affine - image.affine).max()) <= TOLERANCE_MM:
+        yield f"has another affine than {name}: they differ by up to {d:g} mm"
+
+
+def _channels(images: Sequence[Content]) -> list[np.ndarray]:
+    if images[0].affine is None and images[0].array.ndim == 3:
+        return list(np.moveaxis(images[0].array, -1, 0))
+    return [image.array for image in images]
+
+
+def _axes(image: Content) -> tuple[list[int], tuple[float, ...], str]:
+    """Axes of the file in the order superior, posterior, left; their spacing; and where they point to."""
+    if image.affine is None:
+        return [0, 1], (1.0, 1.0), ""
+    world = io_orientation(image.affine)[:, 0].astype(int).tolist()
+    order = [world.index(axis) for axis in (2, 1, 0)]
+    sizes = np.linalg.norm(image.affine[:3, :3], axis=0)
+    return order, tuple(float(sizes[axis]) for axis in order), "".join(aff2axcodes(image.affine))
+
+
+def _cropped(channels: Sequence[np.ndarray]) -> list[int]:
+    filled = np.zeros(channels[0].shape, bool)
+    for channel in channels:
+        filled |= channel != 0
+    found = []
+    for axis in range(filled.ndim):
+        places = np.flatnonzero(filled.any(axis=tuple(a for a in range(filled.ndim) if a != axis)))
+        found.append(int(places[-1] - places[0] + 1) if len(places) else 0)
+    return found
+
+
+def _sample(channels: Sequence[np.ndarray], label: np.ndarray) -> np.ndarray:
+    places = np.flatnonzero(label)
+    if len(places) > SAMPLED:
+        places = np.random.default_rng(0).choice(places, SAMPLED, replace=False)
+    return np.stack([channel.ravel()[places].astype(np.float32) for channel in channels])
+
+
+def _mixed(sources: Sources, facts: Mapping[str, CaseFacts]) -> Iterator[str]:
+    first = facts[sources.cases[0].name]
+    for case in sources.cases:
+        if (count := facts[case.name].channels) != first.channels:
+            yield (
+                f"{case.images[0]}: has {count} channels, but {sources.cases[0].images[0]} has {first.channels}: "
+                f"all cases need the same"
+            )
+
+
+def _table(sources: Sources, facts: Mapping[str, CaseFacts]) -> tuple[dict[int, int], dict[int, str]]:
+    values = sorted({value for found in facts.values() for value in found.voxels} | {0})
+    numbered = {value: f"class {number}" for number, value in enumerate(values) if number}
+    names = dict(sources.names or {0: "background", **numbered})
+    names.setdefault(0, "background")
+    if len(names) > MOST_CLASSES + 1:
+        raise UserError(
+            f"the label maps have {len(names) - 1} different values, at most {MOST_CLASSES} classes are possible: name "
+            f"the classes in dataset.json, or, if the values number objects, start from --from xlstm_cells"
+        )
+    if len(names) < 2:
+        raise UserError(f"{sources.root}: the label maps hold background only, there is no class to learn")
+    table = {value: number for number, value in enumerate(sorted(names))}
+    if len(set(names.values())) != len(names):
+        raise UserError(f"{sources.root / 'dataset.json'}: two classes have the same name: {', '.join(names.values())}")
+    return table, {table[value]: name for value, name in names.items()}
+
+
+def _intensities(used: Sequence[CaseFacts]) -> Intensities | None:
+    values = np.concatenate([found.sample.ravel() for found in used if found.sample is not None]).astype(np.float64)
+    if not values.size:
+        return None
+    low, high = np.percentile(values, [0.5, 99.5])
+    return Intensities(float(low), float(high), float(values.mean()), float(values.std()))
+
+
+def _modality(sources: Sources) -> str:
+    named = {name.strip().upper() for name in sources.channels}
+    if len(named) == 1:
+        return named.pop()
+    return str(sources.record.get("modality", ""))
+
+
+def _refuse(faults: Sequence[str], cases: int) -> None:
+    """Raise UserError if there are faults."""
+    if not faults:
+        return
+    if len(faults) > 1:
+        print("\n".join(faults[:SHOWN]) + (f"\n… and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""))
+    more = f"; {len(faults) - 1} more faults in the {cases} cases are listed above" if len(faults) > 1 else ""
+    raise UserError(f"{faults[0]}{more}")
+
+
+def _shown(sizes: np.ndarray | tuple[float, ...]) -> str:
+    return " × ".join(f"{size:g}" for size in sizes)

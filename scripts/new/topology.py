@@ -1,0 +1,210 @@
+"""The geometry of a U-Net: target spacing, patch, strides and kernels, by nnU-Net's published rules.
+
+Source: Isensee et al., "nnU-Net", Nature Methods 18 (2021), with its supplement, and the planner of nnU-Net v2. The
+rules are written down here in our own words; each function names its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+ANISOTROPY = 3.0
+"""From this ratio on an axis counts as coarse: of spacings, of sizes, and of the extents of a patch."""
+SMALLEST_MAP = 4
+"""An axis is halved only while at least so many voxels are left of it."""
+FIRST_VOXELS = {2: 2048**2, 3: 256**3}
+"""Voxels of the patch that the search begins with, by the number of axes."""
+WIDEST = {2: 512, 3: 320}
+"""No stage has more features than this."""
+SMALLEST_ZOOM = 0.85
+"""Patches are cut larger by this factor before they are rotated and scaled, so that few of their corners are empty."""
+
+
+@dataclass(frozen=True)
+class Topology:
+    """Stages of a U-Net.
+
+    Args:
+        strides: stride into each stage, one number for each axis; the first is 1.
+        kernel_sizes: kernel of each stage, one number for each axis.
+        patch_size: the patch, rounded up to a multiple of the strides' products.
+    """
+
+    strides: tuple[tuple[int, ...], ...]
+    kernel_sizes: tuple[tuple[int, ...], ...]
+    patch_size: tuple[int, ...]
+
+    @property
+    def divisor(self) -> tuple[int, ...]:
+        """Product of the strides along each axis."""
+        return tuple(math.prod(axis) for axis in zip(*self.strides, strict=True))
+
+    @property
+    def features(self) -> tuple[int, ...]:
+        """Channels of each stage: 32, doubled from stage to stage up to a limit."""
+        return tuple(min(WIDEST[len(self.patch_size)], 32 * 2**stage) for stage in range(len(self.strides)))
+
+
+def target_spacing(spacings: Sequence[Sequence[float]], shapes: Sequence[Sequence[int]]) -> tuple[float, ...]:
+    """Spacing to which all images are resampled: the median along each axis.
+
+    An axis that is coarse both in spacing (more than three times that of every other axis) and in size (less than a
+    third of every other) gets its 10th percentile instead, but no finer than the coarsest other axis: the median would
+    throw away most of the slices of the better scans.
+
+    Args:
+        spacings: spacing of each case in mm.
+        shapes: size of each case in voxels.
+
+    Example:
+        >>> target_spacing([[5.0, 1.0, 1.0], [10.0, 1.0, 1.0], [10.0, 1.0, 1.0]], [[10, 200, 200]] * 3)
+        (6.0, 1.0, 1.0)
+    """
+    target = np.percentile(spacings, 50, axis=0)
+    size = np.percentile(shapes, 50, axis=0)
+    worst = int(np.argmax(target))
+    others = [axis for axis in range(len(target)) if axis != worst]
+    coarse = target[worst] > ANISOTROPY * target[others].max() and ANISOTROPY * size[worst] < size[others].min()
+    if coarse:
+        tenth = np.percentile(np.asarray(spacings)[:, worst], 10)
+        target[worst] = max(tenth, target[others].max())
+    return tuple(float(value) for value in target)
+
+
+def resampled_median(
+    spacings: Sequence[Sequence[float]], shapes: Sequence[Sequence[int]], pixdim: Sequence[float]
+) -> tuple[int, ...]:
+    """Median size along each axis, in voxels, once every case has the target spacing."""
+    resampled = np.rint(np.multiply(shapes, np.divide(spacings, pixdim)))
+    return tuple(max(1, int(size)) for size in np.median(resampled, axis=0))
+
+
+def first_patch(pixdim: Sequence[float], median_shape: Sequence[int]) -> tuple[int, ...]:
+    """The patch that the search begins with: as long in mm along every axis, and not larger than the median case.
+
+    Example:
+        >>> first_patch([1.0, 1.0], [1080, 1920]), first_patch([3.0, 1.5, 1.5], [400, 400, 400])
+        ((1080, 1920), (161, 323, 323))
+    """
+    dims = len(pixdim)
+    density = 1 / np.asarray(pixdim, dtype=float)
+    edge = density * (FIRST_VOXELS[dims] / density.prod()) ** (1 / dims)
+    return tuple(min(round(size), limit) for size, limit in zip(edge, median_shape, strict=True))
+
+
+def topology(pixdim: Sequence[float], patch_size: Sequence[int]) -> Topology:
+    """Strides and kernels for a patch.
+
+    Stage by stage the axes are halved that keep :data:`SMALLEST_MAP` voxels or more and whose spacing is less than
+    twice the finest among them. An axis has kernels of 1 until its spacing is less than twice the finest of all; from
+    then on they are 3. It ends where no axis can be halved, or only one that would be left with less than one and a
+    half times the smallest map. The deepest stage has kernels of 3.
+
+    Args:
+        pixdim: target spacing in mm.
+        patch_size: wanted size; an axis too short to be halved at all is padded so that there are two stages at least.
+
+    Example:
+        >>> topology([3.0, 1.19, 1.19], [48, 160, 224]).strides
+        ((1, 1, 1), (1, 2, 2), (2, 2, 2), (2, 2, 2), (2, 2, 2), (1, 2, 2))
+    """
+    dims = len(pixdim)
+    spacing = [float(value) for value in pixdim]
+    size = [int(value) for value in patch_size]
+    if not _halved(spacing, size):
+        size = [max(n, 2 * SMALLEST_MAP) if s < 2 * min(spacing) else n for n, s in zip(size, spacing, strict=True)]
+    wanted = tuple(size)
+    strides, kernels, kernel = [(1,) * dims], [], [1] * dims
+    while axes := _halved(spacing, size):
+        finest = min(spacing)
+        kernel = [3 if k == 3 or s < 2 * finest else 1 for k, s in zip(kernel, spacing, strict=True)]
+        kernels.append(tuple(kernel))
+        strides.append(tuple(2 if axis in axes else 1 for axis in range(dims)))
+        for axis in axes:
+            spacing[axis] *= 2
+            size[axis] = -(-size[axis] // 2)
+    kernels.append((3,) * dims)
+    found = Topology(tuple(strides), tuple(kernels), wanted)
+    padded = tuple(-(-n // d) * d for n, d in zip(wanted, found.divisor, strict=True))
+    return Topology(found.strides, found.kernel_sizes, padded)
+
+
+def _halved(spacing: Sequence[float], size: Sequence[int]) -> list[int]:
+    """Axes that the next stage halves."""
+    long = [axis for axis, n in enumerate(size) if n >= 2 * SMALLEST_MAP]
+    finest = min((spacing[axis] for axis in long), default=0.0)
+    axes = [axis for axis in long if spacing[axis] < 2 * finest]
+    return [] if len(axes) == 1 and size[axes[0]] < 3 * SMALLEST_MAP else axes
+
+
+def smaller(pixdim: Sequence[float], found: Topology, median_shape: Sequence[int]) -> Topology | None:
+    """The next smaller patch: one step less along the axis that covers most of the median case.
+
+    The step is the product of the strides of the topology that the smaller patch gets, so that no size in between is
+    left out.
+
+    Returns:
+        Its topology; None where the patch cannot become smaller.
+    """
+    patch = list(found.patch_size)
+    for axis in np.argsort([-p / m for p, m in zip(patch, median_shape, strict=True)], kind="stable"):
+        tried = list(patch)
+        tried[axis] -= found.divisor[axis]
+        if tried[axis] < 2 * SMALLEST_MAP:
+            continue
+        tried[axis] = patch[axis] - topology(pixdim, tried).divisor[axis]
+        result = topology(pixdim, tried)
+        if math.prod(result.patch_size) < math.prod(patch):
+            return result
+    return None
+
+
+def is_anisotropic(patch_size: Sequence[int]) -> bool:
+    """Whether a patch, slice axis first, is too flat to be rotated out of its slices."""
+    return len(patch_size) == 3 and max(patch_size) / patch_size[0] > ANISOTROPY
+
+
+def degrees(patch_size: Sequence[int]) -> int:
+    """Largest angle of rotation to either side: small in long pictures and in space, any in square planes."""
+    if len(patch_size) == 2:
+        return 15 if max(patch_size) / min(patch_size) > 1.5 else 180
+    return 180 if is_anisotropic(patch_size) else 30
+
+
+def augmented_size(patch_size: Sequence[int]) -> tuple[int, ...]:
+    """Size that is cut so that a patch can be rotated and made smaller without empty corners.
+
+    The corner of the patch is turned by the largest angle, at most 90°, in each plane of rotation; the largest extent
+    of it along each axis is divided by :data:`SMALLEST_ZOOM`.
+
+    Example:
+        >>> augmented_size([384, 640]), augmented_size([48, 160, 224])
+        ((631, 752), (48, 263, 263))
+    """
+    dims = len(patch_size)
+    planes = {2: [(0, 1)], 3: [(1, 2)] if is_anisotropic(patch_size) else [(1, 2), (2, 0), (0, 1)]}[dims]
+    angle = math.radians(min(90, degrees(patch_size)))
+    extent = [float(n) for n in patch_size]
+    for a, b in planes:
+        long, short = patch_size[a], patch_size[b]
+        extent[a] = max(extent[a], long * math.cos(angle) + short * math.sin(angle))
+        extent[b] = max(extent[b], abs(short * math.cos(angle) - long * math.sin(angle)))
+    turned = {axis for plane in planes for axis in plane}
+    return tuple(int(n / SMALLEST_ZOOM) if axis in turned else int(n) for axis, n in enumerate(extent))
+
+
+def supervision_weights(stages: int) -> tuple[float, ...]:
+    """Weights of the losses of a U-Net's outputs, finest first: 1, ½, ¼, … and 0 for the coarsest, to the sum of 1.
+
+    Example:
+        >>> supervision_weights(6)
+        (0.533333, 0.266667, 0.133333, 0.066667, 0.0)
+    """
+    weights = [2.0**-output for output in range(stages - 1)]
+    if len(weights) > 1:
+        weights[-1] = 0.0
+    return tuple(round(weight / sum(weights), 6) for weight in weights)

@@ -1,0 +1,121 @@
+"""The folder of a new bundle, whole or not there."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from components.files import write_text
+
+from ..data.dataset import new_folder, read_json
+from ..data.labels import CLASSES
+from ..errors import UserError
+from .base import Base
+from .derive import derive, metadata
+from .measure import Measurement
+from .plan import Plan
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+INLINE = 110
+"""Lists of numbers and words up to this length stand on one line."""
+DATA_LICENSE = """\
+The terms of the data are not known to the program that made this bundle. Before you pass on the bundle, or weights
+that were trained with it, state here what the data are, who owns them, under which terms they may be used, and whether
+what is made from them may be passed on. Until then assume that neither the data nor such weights may be passed on.
+"""
+
+
+def check_name(name: str) -> None:
+    """Raise UserError unless a name can be that of a bundle."""
+    if not NAME.fullmatch(name):
+        raise UserError(
+            f"{name!r} cannot be the name of a bundle: letters, digits and underscores are allowed, and a letter first"
+        )
+    if "_v" in name:
+        raise UserError(
+            f"{name!r} cannot be the name of a bundle: MONAI takes what follows '_v' for a version; write it without"
+        )
+    if name in CLASSES:
+        raise UserError(f"{name!r} is a bundle of scanseg: choose another name")
+
+
+def check_target(target: Path, force: bool) -> None:
+    """Raise UserError if the folder exists and is not to make room."""
+    if (target.exists() or target.is_symlink()) and not force:
+        raise UserError(f"{target} exists: choose another name, or keep it under another name with --force")
+
+
+@contextmanager
+def new_bundle(target: Path) -> Iterator[Path]:
+    """Give a temporary folder that becomes the bundle when all went well and leaves nothing where not.
+
+    A folder that is in its place is renamed, never changed.
+
+    Args:
+        target: the folder to be.
+    """
+    free = not (target.exists() or target.is_symlink())
+    finished = target if free else target.with_name(f".{target.name}.new")
+    if not free:
+        shutil.rmtree(finished, ignore_errors=True)
+    with new_folder(finished) as partial:
+        yield partial
+    if not free:
+        kept = next(p for n in range(1, 1000) if not (p := target.with_name(f"{target.name}.old{n}")).exists())
+        target.rename(kept)
+        finished.rename(target)
+        print(f"the old {target} is kept as {kept}")
+
+
+def write_configs(
+    folder: Path, base: Base, pictures: Base | None, name: str, found: Measurement, plan: Plan
+) -> list[str]:
+    """Write the configs and the licence of a bundle.
+
+    Args:
+        folder: the bundle.
+        base: the bundle that it is derived from.
+        pictures: another one whose way of loading pictures is taken, or None.
+        name: of the new bundle.
+        found: the data set.
+        plan: the settings.
+
+    Returns:
+        Names of the configs.
+    """
+    classes = found.classes[1:]
+    for file, config in base.configs.items():
+        loading = None if pictures is None else pictures.configs.get(file, {})
+        derived = derive(config, plan, classes, len(found.channels), loading)
+        write_text(folder / "configs" / file, dumps(derived) + "\n")
+    described = metadata(
+        read_json(base.folder / "configs" / "metadata.json"), plan, name, classes, found.channels, found.modality
+    )
+    write_text(folder / "configs" / "metadata.json", dumps(described) + "\n")
+    shutil.copyfile(base.folder / "configs" / "logging.conf", folder / "configs" / "logging.conf")
+    shutil.copyfile(base.folder / "LICENSE", folder / "LICENSE")
+    write_text(folder / "docs" / "data_license.txt", DATA_LICENSE)
+    return list(base.configs)
+
+
+def dumps(value: Any, indent: int = 0) -> str:
+    """JSON with four spaces of indent, in which short lists of numbers and words stand on one line."""
+    space, inner = " " * indent, " " * (indent + 4)
+    if isinstance(value, dict) and value:
+        rows = (f"{inner}{json.dumps(k, ensure_ascii=False)}: {dumps(v, indent + 4)}" for k, v in value.items())
+        return "{\n" + ",\n".join(rows) + f"\n{space}}}"
+    if isinstance(value, list) and value:
+        line = json.dumps(value, ensure_ascii=False)
+        if len(line) <= INLINE and not _has_objects(value):
+            return line
+        return "[\n" + ",\n".join(inner + dumps(entry, indent + 4) for entry in value) + f"\n{space}]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _has_objects(value: Sequence[Any]) -> bool:
+    return any(isinstance(v, dict) or (isinstance(v, list) and _has_objects(v)) for v in value)
