@@ -1,0 +1,224 @@
+"""A bundle as it is used for inference: its inference config, what it takes and what its labels mean."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from monai.bundle import ConfigParser
+from torch import nn
+
+from components.networks.published import read_checkpoint
+from components.validation import check_choice
+
+from ..data.dataset import read_json
+from ..errors import UserError
+
+HERE = Path(__file__).resolve().parents[2] / "bundles"
+"""The bundles of a checkout."""
+SHOWN = 3
+"""So many tensors that do not fit are named."""
+
+
+@dataclass(frozen=True)
+class Product:
+    """A map that the postprocessing of a bundle saves.
+
+    Args:
+        key: its key in the item.
+        postfix: end of its file name.
+        dtype: type of the numbers in the file.
+    """
+
+    key: str
+    postfix: str
+    dtype: str
+
+
+class Bundle:
+    """Reads ``configs/inference.json`` and ``configs/metadata.json`` of a bundle.
+
+    Args:
+        name: name of a bundle of this checkout or of ``./bundles``, or the folder of one.
+        override: values of the config to use instead, by id, for example ``{"roi_size": [256, 256]}``.
+
+    Raises:
+        UserError: if there is no such bundle, a file of it is missing, or an id to override is not in the config.
+    """
+
+    def __init__(self, name: str | Path, override: Mapping[str, Any] | None = None) -> None:
+        self.root = find_bundle(name)
+        self.name = self.root.name
+        self.metadata: dict[str, Any] = read_json(self.root / "configs" / "metadata.json")
+        self.config_file = self.root / "configs" / "inference.json"
+        self.override = dict(override or {})
+        self.parser = ConfigParser(read_json(self.config_file))
+        for key, value in {**self.override, "bundle_root": str(self.root)}.items():
+            check_choice("id in --override", key.replace("::", "#").partition("#")[0], self.parser.config)
+            try:
+                self.parser[key] = value
+            except (KeyError, IndexError, TypeError) as error:
+                raise UserError(f"--override: {self.config_file} has no {key}") from error
+        self.products = self._take_over_saving()
+        self.parser.get_parsed_content("initialize", default=None)
+
+    @property
+    def version(self) -> str:
+        """Version of the bundle."""
+        return str(self.metadata.get("version", ""))
+
+    @property
+    def config_sha256(self) -> str:
+        """Hash of the inference config, without the overrides."""
+        return hashlib.sha256(self.config_file.read_bytes()).hexdigest()
+
+    @property
+    def takes(self) -> dict[str, Any]:
+        """Description of the input in the metadata: modality, format, num_channels, spatial_shape."""
+        return next(iter(self.metadata["network_data_format"]["inputs"].values()))
+
+    @property
+    def channels(self) -> int:
+        """Number of channels of an image."""
+        return int(self.takes["num_channels"])
+
+    @property
+    def takes_pictures(self) -> bool:
+        """Whether it takes pictures with colours (RGB) rather than volumes."""
+        return self.takes["format"] == "rgb"
+
+    @property
+    def wanted(self) -> str:
+        """What it takes, in words."""
+        kind = "pictures" if self.takes_pictures else "volumes"
+        channels = "1 channel" if self.channels == 1 else f"{self.channels} channels"
+        return f"{self.name} takes {kind} ({self.takes['modality']}, {channels})"
+
+    @property
+    def labels(self) -> dict[int, str]:
+        """Name of each label, background included."""
+        output = next(iter(self.metadata["network_data_format"]["outputs"].values()))
+        return {int(number): str(name) for number, name in output["channel_def"].items()}
+
+    @property
+    def takes_argmax(self) -> bool:
+        """Whether the labels are the classes with the largest output, so that softmax gives their probabilities."""
+        steps = self._steps("postprocessing")
+        return any(step["_target_"].endswith("AsDiscreted") and step.get("argmax") for step in steps)
+
+    @property
+    def default_weights(self) -> Path:
+        """The file of weights that its config loads."""
+        loaders = [h for h in self.parser.config.get("handlers", []) if h.get("_target_") == "CheckpointLoader"]
+        if loaders:
+            place = self.parser.config["handlers"].index(loaders[0])
+            return Path(self.parser.get_parsed_content(f"handlers#{place}#load_path"))
+        return self.root / "models" / "model.pt"
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Content of an id of the config, made ready."""
+        return self.parser.get_parsed_content(key, default=default)
+
+    def _steps(self, key: str) -> list[dict[str, Any]]:
+        try:
+            return self.parser.config[key]["transforms"]
+        except (KeyError, TypeError) as error:
+            raise UserError(f"{self.config_file}: {key} has to be a Compose with a list of transforms") from error
+
+    def _take_over_saving(self) -> list[Product]:
+        products = []
+        for number, step in enumerate(self._steps("postprocessing")):
+            if step["_target_"].endswith("SaveImaged"):
+                place = f"postprocessing#transforms#{number}"
+                key = self.parser.get_parsed_content(f"{place}#keys")
+                products.append(
+                    Product(
+                        key=key if isinstance(key, str) else key[0],
+                        postfix=str(self.get(f"{place}#output_postfix", "trans")),
+                        dtype=str(self.get(f"{place}#output_dtype", "float32")),
+                    )
+                )
+                step["_disabled_"] = True
+        if not products:
+            raise UserError(f"{self.config_file}: postprocessing has no SaveImaged, so there is nothing to write")
+        self.parser.ref_resolver.reset()
+        return products
+
+
+def find_bundle(name: str | Path) -> Path:
+    """Folder of a bundle.
+
+    Args:
+        name: the folder, or a name that is looked for in ``./bundles`` and in the checkout.
+
+    Raises:
+        UserError: if there is none; the message names the bundles that there are.
+    """
+    folders = [Path(name), Path("bundles") / name, HERE / name]
+    for folder in folders:
+        if (folder / "configs" / "inference.json").is_file():
+            return folder.resolve()
+    if Path(name).exists():
+        hint = ": unpack it first" if Path(name).is_file() else ""
+        raise UserError(f"--bundle {name} is no bundle, it has no configs/inference.json{hint}")
+    known = {
+        path.parents[1].name for place in (Path("bundles"), HERE) for path in place.glob("*/configs/inference.json")
+    }
+    try:
+        check_choice("bundle", str(name), sorted(known))
+    except ValueError as error:
+        raise UserError(f"{error}, or give the folder of a bundle") from error
+    raise UserError(f"there is no bundle at {name}")
+
+
+def load_weights(network: nn.Module, path: Path, bundle: Bundle) -> str:
+    """Fill a network from a file of our training: ``model.pt`` (weights) or ``last.pt`` (state of a training).
+
+    Args:
+        network: the network of the bundle.
+        path: the file; only tensors and plain values are read from it.
+        bundle: for the messages.
+
+    Returns:
+        SHA-256 of the file.
+
+    Raises:
+        UserError: if the file is missing or damaged, or any tensor does not fit.
+    """
+    if not path.is_file():
+        raise UserError(
+            f"there are no weights at {path}: give a file with --weights, get released ones with "
+            f"`scanseg zoo fetch`, convert published ones with `scanseg weights convert`, or train {bundle.name}"
+        )
+    try:
+        content = read_checkpoint(path)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    for holder in ("network", "model", "state_dict"):
+        if isinstance(content, Mapping) and isinstance(content.get(holder), Mapping):
+            content = content[holder]
+            break
+    needed = network.state_dict()
+    if not isinstance(content, Mapping) or not all(hasattr(value, "shape") for value in content.values()):
+        raise UserError(f"{path} holds no weights: a dictionary of tensors is needed, as `model.pt` of a training")
+    missing = [name for name in needed if name not in content]
+    surplus = [name for name in content if name not in needed]
+    shapes = [
+        f"{name} {tuple(content[name].shape)} instead of {tuple(tensor.shape)}"
+        for name, tensor in needed.items()
+        if name in content and content[name].shape != tensor.shape
+    ]
+    parts = {"missing": missing, "not known": surplus, "of another shape": shapes}
+    faults = [f"{len(names)} tensors {kind}, {_first(names)}" for kind, names in parts.items() if names]
+    if faults:
+        hint = "; a published checkpoint has to go through `scanseg weights convert` first" if missing else ""
+        raise UserError(f"{path} does not fit the network of {bundle.name}: {'; '.join(faults)}{hint}")
+    network.load_state_dict(content)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _first(names: list[str]) -> str:
+    return "first " + ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")

@@ -1,0 +1,161 @@
+"""Which images a file or folder holds, and how the cases are called."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from components.data.items import inference_items
+from components.files import case_name
+
+from ..errors import UserError
+from .dicom import find_series, is_dicom
+
+KINDS = {
+    "nifti": (".nii", ".nii.gz"),
+    "itk": (".nrrd", ".nhdr", ".mha", ".mhd"),
+    "picture": (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"),
+}
+"""Kinds of files by the end of their names; DICOM files often have none and are known by their content."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """An image to segment.
+
+    Args:
+        name: name of the case, the beginning of the names of its products.
+        kind: "nifti", "itk", "picture" or "dicom".
+        files: the file, or all files of a DICOM series.
+        source: where it comes from, relative to the input.
+        number: series number of a DICOM series.
+        fault: why it cannot be segmented, where that is known already.
+    """
+
+    name: str
+    kind: str
+    files: tuple[Path, ...]
+    source: str
+    number: int | None = None
+    fault: str = ""
+
+
+def find_cases(source: Path, ignore: Path | None = None) -> tuple[list[Case], list[str]]:
+    """Find the images of a folder and its subfolders, or of a file.
+
+    A folder with ``datalist.json`` is a prepared data set: its test cases are taken. Hidden files are left alone.
+
+    Args:
+        source: a folder, an image file, a folder of a DICOM series, or a file of it.
+        ignore: a folder inside ``source`` to leave alone: the output.
+
+    Returns:
+        The cases in the order of their names, which are all different, and notes on what was left out.
+
+    Raises:
+        UserError: if there is nothing.
+    """
+    if not source.exists():
+        raise UserError(f"--input {source} does not exist: give an image, a DICOM series or a folder of them")
+    root = source if source.is_dir() else source.parent
+    if source.is_dir() and (source / "datalist.json").is_file():
+        files = [Path(item["image"]) for item in inference_items(str(source))]
+    elif source.is_dir():
+        files = sorted(path for path in source.rglob("*") if path.is_file() and not _hidden(path.relative_to(source)))
+        files = [path for path in files if ignore is None or ignore not in path.resolve().parents]
+    else:
+        files = [source]
+    cases, dicom, others = [], [], []
+    for path in files:
+        kind = kind_of(path)
+        if kind:
+            cases.append(Case(case_name(path), kind, (path,), _relative(path, root)))
+        elif is_dicom(path):
+            dicom.append(path)
+        else:
+            others.append(path)
+    notes: list[str] = []
+    if dicom:
+        series, notes = find_series(dicom, root)
+        cases += [Case(s.name, "dicom", s.files, s.source, s.number, s.fault) for s in series]
+    if not cases:
+        endings = ", ".join(ending for endings in KINDS.values() for ending in endings)
+        found = f"; {len(others)} other files, such as {others[0].name}" if others else ""
+        raise UserError(f"--input {source} has no images ({endings}, DICOM){found}{'; '.join(['', *notes])}")
+    return sorted(distinct(cases), key=lambda case: case.name), notes
+
+
+def kind_of(path: Path) -> str:
+    """Kind of a file by the end of its name, or nothing."""
+    name = path.name.lower()
+    return next((kind for kind, endings in KINDS.items() if name.endswith(endings)), "")
+
+
+def distinct(cases: Sequence[Case]) -> list[Case]:
+    """Give cases of the same name longer ones: their folders, the series number, and at last the ending.
+
+    Names that differ by upper case only count as the same, since some file systems do not tell them apart.
+
+    Example:
+        >>> paths = [Path("p/a.nii.gz"), Path("p/a.nrrd"), Path("a.mha")]
+        >>> [case.name for case in distinct([Case("a", kind_of(p), (p,), str(p)) for p in paths])]
+        ['p_a_nii_gz', 'p_a_nrrd', 'a']
+    """
+    cases = list(cases)
+    for longer in (_with_folders, _with_number, _with_ending, _counted):
+        taken = Counter(case.name.lower() for case in cases)
+        if max(taken.values(), default=0) < 2:
+            break
+        cases = longer(cases, {name for name, times in taken.items() if times > 1})
+    return cases
+
+
+def _with_folders(cases: list[Case], taken: set[str]) -> list[Case]:
+    def name(case: Case) -> str:
+        folders = Path(case.source).parent.parts
+        return "_".join([*folders, case.name])
+
+    return [replace(case, name=name(case)) if case.name.lower() in taken else case for case in cases]
+
+
+def _with_number(cases: list[Case], taken: set[str]) -> list[Case]:
+    return [
+        replace(case, name=f"{case.name}_{case.number}")
+        if case.name.lower() in taken and case.number is not None
+        else case
+        for case in cases
+    ]
+
+
+def _with_ending(cases: list[Case], taken: set[str]) -> list[Case]:
+    def name(case: Case) -> str:
+        return case.name + re.sub(r"\W", "_", case.files[0].name[len(case_name(case.files[0])) :])
+
+    return [
+        replace(case, name=name(case)) if case.name.lower() in taken and case.kind != "dicom" else case
+        for case in cases
+    ]
+
+
+def _counted(cases: list[Case], taken: set[str]) -> list[Case]:
+    used = {case.name.lower() for case in cases}
+    counted = []
+    for case in cases:
+        if case.name.lower() in taken:
+            name = next(name for n in itertools.count(1) if (name := f"{case.name}_{n}").lower() not in used)
+            used.add(name.lower())
+            case = replace(case, name=name)
+        counted.append(case)
+    return counted
+
+
+def _relative(path: Path, root: Path) -> str:
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)

@@ -1,0 +1,201 @@
+"""``predict``: segment images with a bundle."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from components.validation import check_choice
+
+from ..errors import UserError
+from . import dicom, record
+from .bundle import Bundle
+from .cases import Case, find_cases
+from .predictor import Predictor
+from .ranks import Ranks
+from .reading import load_case
+from .writing import FORMATS, Wanted, write_prediction
+
+
+def predict(
+    bundle: str,
+    input: str,
+    output: str,
+    weights: str | None = None,
+    device: str | None = None,
+    tta: bool = False,
+    amp: bool | None = None,
+    save_probabilities: bool = False,
+    dicom_seg: bool = False,
+    format: str | None = None,
+    override: dict[str, Any] | None = None,
+    overwrite: bool = False,
+) -> int:
+    """Segment an image, a DICOM series or a folder of them, on the grid of each image.
+
+    Volumes: NIfTI, NRRD, MHA and DICOM series; pictures: PNG, JPEG, TIFF and BMP. What is done with them is the
+    bundle's own inference config, so that the labels are those of its `inferring`. Label maps come in the format of the
+    image (NIfTI for DICOM, PNG for pictures) as CASE_pred, with CASE_pred.json that tells how they were made;
+    labels.json names the labels.
+
+    An image that cannot be segmented is told in one line and the others go on. A second run does what is missing.
+    Several processes share the images: torchrun --nproc_per_node=2 -m scripts predict … .
+
+    Args:
+        bundle: name of a bundle, or its folder.
+        input: image file, folder of a DICOM series, or folder with any number of them. Of a prepared data set, a folder
+            with datalist.json, the test cases are taken.
+        output: folder for the results.
+        weights: file of weights, by default models/model.pt in the bundle.
+        device: cpu, cuda or cuda:1; by default CUDA where there is a GPU.
+        tta: average over mirrored images; 4 times the work in 2D, 8 times in 3D.
+        amp: half precision: float16 on CUDA, bfloat16 on a CPU. By default as the bundle says on CUDA; --noamp switches
+            it off.
+        save_probabilities: write CASE_probabilities too: 4D NIfTI for volumes, float16 in .npz for pictures.
+        dicom_seg: write a DICOM segmentation (CASE_pred.dcm) too for each DICOM series.
+        format: nii.gz, nii, nrrd or mha for the label maps of volumes.
+        override: values of the bundle's config to use instead, for example "{'sw_batch_size': 4}".
+        overwrite: replace results that were made of other images, or with other weights or settings.
+
+    Returns:
+        0 if all cases are done, 1 if one or more failed.
+
+    Example:
+        scanseg predict --bundle msvm_synapse --input scans --output labels --weights model.pt
+    """
+    flags = {"tta": tta, "save-probabilities": save_probabilities, "dicom-seg": dicom_seg, "overwrite": overwrite}
+    for flag, value in {**flags, "amp": bool(amp) if amp is None else amp}.items():
+        if not isinstance(value, bool):
+            raise UserError(f"--{flag} takes no value, not {value!r}")
+    if override is not None and not isinstance(override, Mapping):
+        raise UserError(f"--override needs values by id, as \"{{'sw_batch_size': 4}}\", not {override!r}")
+    if format is not None:
+        check_choice("format", format, FORMATS)
+    ranks = Ranks.of_environment()
+    source, folder = Path(input), Path(output)
+    _check_folders(source, folder)
+    with _quiet():
+        opened = Bundle(bundle, override)
+        if format and opened.takes_pictures:
+            raise UserError(f"--format is for volumes: the label maps of {opened.name} are PNG")
+        cases, notes = find_cases(source, folder.resolve())
+        wanted = Wanted(format, save_probabilities, dicom_seg)
+        if dicom_seg:
+            dicom.library("highdicom")
+            if not any(case.kind == "dicom" for case in cases):
+                raise UserError(f"--dicom-seg needs DICOM series, but --input {source} has none")
+        predictor = Predictor(opened, weights, device or _own_gpu(ranks), tta=tta, amp=amp)
+        settings = record.Settings.of(predictor)
+        cases = ranks.share(cases)
+        states = {case.name: record.state(folder, case, wanted.files(case, opened), settings) for case in cases}
+        if not overwrite:
+            _refuse_overwriting(folder, states)
+        if ranks.rank == 0:
+            for note in notes:
+                print(note, file=sys.stderr)
+            record.write_labels(folder, opened.labels, overwrite)
+        counts = _run(predictor, cases, states, folder, wanted, settings, ranks)
+    total = ranks.total(counts)
+    if ranks.rank == 0:
+        print(_summary(total, folder))
+    return 1 if total["failed"] else 0
+
+
+def _run(
+    predictor: Predictor,
+    cases: Sequence[Case],
+    states: Mapping[str, str],
+    folder: Path,
+    wanted: Wanted,
+    settings: record.Settings,
+    ranks: Ranks,
+) -> Counter[str]:
+    counts: Counter[str] = Counter(done=0, skipped=0, failed=0)
+    bundle = predictor.bundle
+    # The bar is for people: it stays away where stderr is no terminal.
+    with tqdm(total=len(cases), desc=bundle.name, unit="case", disable=True if ranks.rank else None) as bar:
+        for case in cases:
+            bar.set_postfix_str(case.name)
+            names = wanted.files(case, bundle)
+            if states[case.name] == record.DONE:
+                counts["skipped"] += 1
+            else:
+                try:
+                    loaded = load_case(case, bundle)
+                    prediction = predictor.segment(case, loaded, wanted.probabilities)
+                    record.begin(folder, case, names, settings)
+                    write_prediction(folder, names, prediction, loaded, bundle, settings.weights_sha256)
+                    counts["done"] += 1
+                except Exception as error:  # one case must not end the others
+                    counts["failed"] += 1
+                    with tqdm.external_write_mode(file=sys.stderr):
+                        print(f"failed: {case.name}: {_reason(error)}", file=sys.stderr)
+            bar.update()
+    return counts
+
+
+def _reason(error: Exception) -> str:
+    told = " ".join(str(error).split())
+    if isinstance(error, torch.cuda.OutOfMemoryError):
+        torch.cuda.empty_cache()
+        return "the memory of the GPU is too small: give --device cpu, or --override \"{'sw_batch_size': 1}\""
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory: {told}"
+    if isinstance(error, UserError):
+        return told
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return f"unexpected {type(error).__name__}: {told}"
+
+
+def _summary(counts: Counter[str], folder: Path) -> str:
+    return f"{counts['done']} done, {counts['skipped']} skipped, {counts['failed']} failed; the results are in {folder}"
+
+
+def _check_folders(source: Path, folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--output {folder} is a file, but a folder is needed")
+    if source.is_dir() and source.resolve() == folder.resolve():
+        raise UserError(f"--output {folder} is the input too: give another folder, so that no image is touched")
+
+
+def _own_gpu(ranks: Ranks) -> str | None:
+    """The GPU of this process, where several share the machine."""
+    count = torch.cuda.device_count()
+    return f"cuda:{ranks.local % count}" if ranks.count > 1 and count else None
+
+
+def _refuse_overwriting(folder: Path, states: Mapping[str, str]) -> None:
+    why = {
+        record.CHANGED: "made of another image, or with other weights or settings",
+        record.FOREIGN: "not made by this command",
+    }
+    for kind, reason in why.items():
+        if found := [name for name, state in states.items() if state == kind]:
+            more = f" and {len(found) - 1} others" if len(found) > 1 else ""
+            raise UserError(
+                f"{folder} has results of {found[0]}{more} that were {reason}: "
+                "give another --output, or --overwrite to replace them"
+            )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what libraries note about optional parts and odd headers away from the user of a command line."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,194 @@
+"""A bundle with its weights, ready to segment one image after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Invertd, LoadImaged
+from torch import Tensor
+
+from components.inferers import MirrorInferer
+
+from ..errors import UserError
+from .bundle import Bundle, load_weights
+from .cases import Case, find_cases
+from .reading import Loaded, load_case
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a bundle says about an image, on the grid of the image.
+
+    Args:
+        maps: the label map, and other maps that the bundle makes, by the postfixes of their file names, the label map
+            first. Of volumes X × Y × Z, as nibabel gives the voxels; of pictures height × width.
+        names: name of each label, 0 is the background.
+        affine: 4 × 4, from voxel numbers to mm (RAS); None for pictures.
+        probabilities: classes × the shape of the label map, float32, their sum is 1; None where not asked for. Where
+            the recipe brings the labels back to the grid by nearest neighbours (MSVM-UNet), they are brought back by
+            interpolation, so that at the border of an organ the largest one may be another label.
+    """
+
+    maps: dict[str, np.ndarray]
+    names: dict[int, str]
+    affine: np.ndarray | None = None
+    probabilities: np.ndarray | None = field(default=None, repr=False)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The label map."""
+        return next(iter(self.maps.values()))
+
+
+class Predictor:
+    """Segments images with a bundle: its own network, preprocessing, inferer and postprocessing.
+
+    The labels are those that ``python -m monai.bundle run inferring`` writes.
+
+    Args:
+        bundle: name or folder of a bundle, or a :class:`Bundle`.
+        weights: file of weights; the bundle's ``models/model.pt`` by default.
+        device: "cpu", "cuda" or "cuda:1"; that of the bundle's config by default.
+        tta: average over mirrored inputs, along all axes of the network's input.
+        amp: half precision in the network: float16 on CUDA, bfloat16 on a CPU; by default what the config says on
+            CUDA, and no on a CPU.
+        override: values of the bundle's config to use instead, by id.
+
+    Raises:
+        UserError: if the bundle, the weights or the device is not there, or they do not fit.
+
+    Example of use::
+
+        predictor = Predictor("msvm_synapse", weights="model.pt", device="cpu")
+        prediction = predictor("ct.nii.gz")
+        prediction.labels.shape, prediction.names[5]
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle | str | Path,
+        weights: str | Path | None = None,
+        device: str | None = None,
+        tta: bool = False,
+        amp: bool | None = None,
+        override: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.bundle = bundle if isinstance(bundle, Bundle) else Bundle(bundle, override)
+        parser = self.bundle.parser
+        if device is not None:
+            parser["device"] = f"$torch.device('{checked_device(device)}')"
+        if tta and "mirror_axes" in parser:
+            parser["mirror_axes"] = self._axes()
+        self.device: torch.device = self.bundle.get("device")
+        self.tta = tta
+        self.amp = bool(self.bundle.get("amp", False)) and self.device.type == "cuda" if amp is None else amp
+        self.network = self.bundle.get("network").eval()
+        self.weights = Path(weights) if weights else self.bundle.default_weights
+        self.weights_sha256 = load_weights(self.network, self.weights, self.bundle)
+        self.preprocessing = self.bundle.get("preprocessing")
+        self.postprocessing = self.bundle.get("postprocessing")
+        inferer = self.bundle.get("inferer")
+        wrapped = tta and "mirror_axes" not in parser
+        self.inferer = MirrorInferer(inferer, self._axes()) if wrapped else inferer
+        if not isinstance(self.preprocessing.transforms[0], LoadImaged):
+            raise UserError(f"{self.bundle.config_file}: preprocessing has to begin with LoadImaged")
+
+    def __call__(self, image: str | Path | Case, probabilities: bool = False) -> Prediction:
+        """Segment one image.
+
+        Args:
+            image: an image file, or the folder of a DICOM series.
+            probabilities: whether to give the probability of each class too.
+
+        Raises:
+            UserError: if it cannot be read or is not what the bundle takes.
+        """
+        if not isinstance(image, Case):
+            cases, _ = find_cases(Path(image))
+            if len(cases) > 1:
+                raise UserError(f"{image} holds {len(cases)} images, but one is needed: use predict for folders")
+            image = cases[0]
+        return self.segment(image, load_case(image, self.bundle), probabilities)
+
+    def segment(self, case: Case, loaded: Loaded, probabilities: bool = False) -> Prediction:
+        """Segment an image that is in memory; arguments as of the call.
+
+        Raises:
+            UserError: if the network's output is not finite, or there are no probabilities.
+        """
+        if probabilities and not self.bundle.takes_argmax:
+            raise UserError(f"{self.bundle.name} has no softmax classes, so there are no probabilities to save")
+        first = self.preprocessing.transforms[0]
+        key = first.keys[0]
+        item = self.preprocessing(first({key: [str(case.files[0])]}, loaded.reader), start=1)
+        image = item[key]
+        precision = torch.autocast(self.device.type) if self.amp else nullcontext()
+        with torch.no_grad(), precision:
+            logits = self.inferer(image.as_tensor()[None].to(self.device), self.network)[0]
+        if not torch.isfinite(logits).all():
+            hint = "; try --noamp" if self.amp else ""
+            raise UserError(f"the network's output for {case.source} holds NaN or infinity{hint}")
+        chances = self._probabilities(key, image, logits, loaded) if probabilities else None
+        done = self.postprocessing({key: image, "pred": MetaTensor(logits)})
+        maps = {p.postfix: _on_grid(done[p.key], loaded, p.dtype) for p in self.bundle.products}
+        affine = None if loaded.image is None else loaded.image.affine
+        return Prediction(maps, self.bundle.labels, affine, chances)
+
+    def _axes(self) -> list[int]:
+        return list(range(len(self.bundle.takes["spatial_shape"])))
+
+    def _probabilities(self, key: str, image: MetaTensor, logits: Tensor, loaded: Loaded) -> np.ndarray:
+        back = Invertd(keys="pred", transform=self.preprocessing, orig_keys=key, nearest_interp=False, to_tensor=True)
+        # The last channel tells where the network saw the image: what was cropped away is background.
+        seen = torch.cat([logits.float(), torch.ones_like(logits[:1]).float()])
+        *outputs, inside = back({key: image, "pred": MetaTensor(seen)})["pred"].as_tensor().cpu().split(1)
+        chances = torch.cat(outputs).softmax(0)
+        outside = inside < 0.5
+        chances[:1][outside] = 1.0
+        chances[1:][outside.expand_as(chances[1:])] = 0.0
+        return np.stack([_turned(channel, loaded) for channel in chances.numpy()])
+
+
+def checked_device(device: str) -> torch.device:
+    """The device of this name.
+
+    Raises:
+        UserError: if it is no device of this machine.
+    """
+    try:
+        wanted = torch.device(device)
+    except RuntimeError as error:
+        raise UserError(f"--device {device!r} is not known: give cpu, cuda or cuda:1") from error
+    if wanted.type not in ("cpu", "cuda"):
+        raise UserError(f"--device {device!r} is not supported: give cpu, cuda or cuda:1")
+    count = torch.cuda.device_count()
+    if wanted.type == "cuda" and (wanted.index or 0) >= count:
+        found = f"there are {count} CUDA devices" if count else "PyTorch finds no CUDA device"
+        raise UserError(f"--device {device}: {found}; give --device cpu")
+    return wanted
+
+
+def _on_grid(labels: Tensor, loaded: Loaded, dtype: str) -> np.ndarray:
+    array = labels.cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+    array = _turned(array[0], loaded)
+    limits = np.iinfo(dtype) if np.dtype(dtype).kind in "iu" else None
+    if limits and array.size and (array.min() < limits.min or array.max() > limits.max):
+        raise UserError(f"labels up to {array.max():g} do not fit into {dtype}")
+    return array.astype(dtype)
+
+
+def _turned(array: np.ndarray, loaded: Loaded) -> np.ndarray:
+    """MONAI's array on the grid of the file: pictures are width × height in MONAI."""
+    array = array if loaded.image is not None else array.T
+    if array.shape != loaded.shape:
+        raise UserError(
+            f"the prediction has shape {array.shape}, but the image {loaded.shape}: check the postprocessing"
+        )
+    return np.ascontiguousarray(array)

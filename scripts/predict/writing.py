@@ -1,0 +1,131 @@
+"""The files of a prediction, each whole or not there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from PIL import Image
+
+from components.files import replacing
+
+from ..errors import UserError
+from .bundle import Bundle
+from .cases import Case
+from .dicom_seg import write_segmentation
+from .predictor import Prediction
+from .reading import ITK_TO_NIFTI, Loaded, simple_itk
+
+FORMATS = ("nii.gz", "nii", "nrrd", "mha")
+"""Formats of label maps of volumes."""
+OF_ITK = {".nrrd": "nrrd", ".nhdr": "nrrd", ".mha": "mha", ".mhd": "mha"}
+"""Formats of label maps by the ending of the image; all others get the first of FORMATS."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be written for each case.
+
+    Args:
+        form: format of the label maps of volumes; None for the format of the image, NIfTI for DICOM.
+        probabilities: whether to write the probabilities.
+        segmentation: whether to write a DICOM segmentation for DICOM series.
+    """
+
+    form: str | None = None
+    probabilities: bool = False
+    segmentation: bool = False
+
+    def files(self, case: Case, bundle: Bundle) -> dict[str, str]:
+        """Names of the files of a case, by the postfix of the map, "probabilities" or "segmentation"."""
+        ending = case.files[0].suffix.lower()
+        form = "png" if case.kind == "picture" else self.form or OF_ITK.get(ending, FORMATS[0])
+        names = {p.postfix: f"{case.name}_{p.postfix}.{form}" for p in bundle.products}
+        if self.probabilities:
+            names["probabilities"] = f"{case.name}_probabilities.{'npz' if case.kind == 'picture' else 'nii.gz'}"
+        if self.segmentation and case.kind == "dicom":
+            names["segmentation"] = f"{case.name}_{bundle.products[0].postfix}.dcm"
+        return names
+
+
+def write_prediction(
+    folder: Path, names: Mapping[str, str], prediction: Prediction, loaded: Loaded, bundle: Bundle, weights: str
+) -> None:
+    """Write all files of a case.
+
+    Args:
+        folder: where to.
+        names: names of the files, of :meth:`Wanted.files`.
+        prediction: what is written.
+        loaded: the image, whose geometry the files get.
+        bundle: what made the prediction.
+        weights: SHA-256 of its weights.
+
+    Raises:
+        UserError: if the format cannot hold the geometry.
+    """
+    for postfix, labels in prediction.maps.items():
+        write_map(folder / names[postfix], labels, loaded.image)
+    if "probabilities" in names:
+        _write_probabilities(folder / names["probabilities"], prediction, loaded.image)
+    if "segmentation" in names:
+        model = f"{bundle.name} {bundle.version}"
+        path = folder / names["segmentation"]
+        write_segmentation(path, prediction.labels, loaded.dicom, prediction.names, model, weights)
+
+
+def write_map(path: Path, labels: np.ndarray, image: nib.Nifti1Image | None) -> None:
+    """Write a label map as NIfTI, NRRD, MHA or PNG, by the ending of the path.
+
+    Args:
+        path: the file.
+        labels: X × Y × Z, or height × width.
+        image: the volume with the geometry to keep, its codes and units included; None for pictures.
+    """
+    with replacing(path) as partial:
+        if image is None:
+            Image.fromarray(labels).save(partial)
+        elif path.name.endswith((".nrrd", ".mha")):
+            _write_itk(partial, labels, image.affine)
+        else:
+            nib.save(_nifti(labels, image), partial)
+
+
+def _write_probabilities(path: Path, prediction: Prediction, image: nib.Nifti1Image | None) -> None:
+    with replacing(path) as partial:
+        if image is None:
+            names = np.array([prediction.names[n] for n in sorted(prediction.names)])
+            np.savez_compressed(partial, probabilities=prediction.probabilities.astype(np.float16), names=names)
+        else:
+            # NIfTI has no float16: whole numbers of 16 bits with a scale take the same room and are more exact.
+            written = _nifti(np.moveaxis(prediction.probabilities, 0, -1), image)
+            written.set_data_dtype(np.uint16)
+            nib.save(written, partial)
+
+
+def _nifti(array: np.ndarray, image: nib.Nifti1Image) -> nib.Nifti1Image:
+    header = image.header.copy()
+    header.set_data_dtype(array.dtype)
+    header.set_slope_inter(1, 0)
+    header.set_intent("none")
+    header["cal_min"] = header["cal_max"] = 0
+    header["descrip"] = b"scanseg"
+    header.extensions.clear()
+    return type(image)(array, image.affine, header)
+
+
+def _write_itk(path: Path, labels: np.ndarray, affine: np.ndarray) -> None:
+    sitk = simple_itk(path)
+    affine = ITK_TO_NIFTI @ affine
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    direction = affine[:3, :3] / spacing
+    if not np.allclose(direction.T @ direction, np.eye(3), atol=1e-4):
+        raise UserError("the axes of the image are not at right angles, which only NIfTI can hold: --format nii.gz")
+    volume = sitk.GetImageFromArray(np.ascontiguousarray(labels.T))
+    volume.SetSpacing(spacing.tolist())
+    volume.SetOrigin(affine[:3, 3].tolist())
+    volume.SetDirection(direction.ravel().tolist())
+    sitk.WriteImage(volume, str(path), useCompression=True)
