@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from monai.bundle import ConfigParser
 from torch import nn
 
@@ -138,7 +139,7 @@ class Bundle:
                     Product(
                         key=key if isinstance(key, str) else key[0],
                         postfix=str(self.get(f"{place}#output_postfix", "trans")),
-                        dtype=str(self.get(f"{place}#output_dtype", "float32")),
+                        dtype=np.dtype(self.get(f"{place}#output_dtype", "float32")).name,
                     )
                 )
                 step["_disabled_"] = True
