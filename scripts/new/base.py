@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.validation import check_choice
+
 from ..data.dataset import read_json
 from ..errors import UserError
 
@@ -40,17 +42,18 @@ def find_base(name: str) -> Base:
     """Find a bundle by name, in ``bundles`` of the current folder or of the repository, or by the path of its folder.
 
     Raises:
-        UserError: if there is none, or it is not one of MSVM-UNet or xLSTM-UNet.
+        ValueError: if there is none of this name.
+        UserError: if it is not one of MSVM-UNet or xLSTM-UNet.
     """
     places = [Path(name), Path("bundles") / name, REPOSITORY / "bundles" / name]
     for place in places:
         if (place / "configs" / "train.json").is_file():
             return _read(place)
     known = sorted({path.name for root in (Path("bundles"), REPOSITORY / "bundles") for path in _bundles(root)})
-    there = (
-        f"there is {', '.join(known)}, or give the path of a bundle" if known else "give the path of a bundle's folder"
-    )
-    raise UserError(f"there is no bundle {name!r} to start from: {there}")
+    if not known:
+        raise UserError(f"there is no bundle {name!r} to start from: give the path of a bundle's folder with --from")
+    check_choice("bundle for --from", name, known)
+    raise UserError(f"{name} has no configs/train.json: give the folder of a bundle with --from")
 
 
 def fitting(base: Base, spatial_dims: int) -> tuple[Base, Base | None, str]:

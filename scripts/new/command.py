@@ -85,6 +85,8 @@ def new(
     settings = plan(found, budget or available(), base.network, base.variant)
     form = _form(base, settings, measured)
     ready = sources.ready and _is_usable(sources, measured, form)
+    if ready and form.unit:
+        _check_scaled(sources, measured)
     notes = [*([base_note] if base_note else []), *sources.notes, *_notes(measured, cases)]
 
     with new_bundle(target) as folder:
@@ -163,6 +165,17 @@ def _is_usable(sources: Sources, measured: Measured, form: Form) -> bool:
     if form.slice_axes and any(1 not in measured.facts[case.name].shape for case in training):
         return False
     return all(is_nifti(path) for case in sources.cases for path in (*case.images, case.label))
+
+
+def _check_scaled(sources: Sources, measured: Measured) -> None:
+    """Slices that are stored one by one must be scaled already: the range of their volume is not known any more."""
+    for case in sources.cases:
+        low, high = measured.facts[case.name].bounds
+        if case.part == "training" and not 0 <= low <= high <= 1:
+            raise UserError(
+                f"{case.images[0]} has intensities from {low:g} to {high:g}, but slices for MSVM-UNet have to be scaled "
+                f"to 0 … 1, each volume from its minimum to its maximum: give the volumes, or --modality CT for CT"
+            )
 
 
 def _notes(measured: Measured, cases: list[Source]) -> list[str]:

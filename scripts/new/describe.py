@@ -63,7 +63,7 @@ def measured(found: Measurement) -> list[Choice]:
     volumes = found.spatial_dims == 3
     axes = " (inferior–superior × anterior–posterior × right–left)" if volumes else " (height × width)"
     rows = [
-        ("images", f"{'volumes' if volumes else 'pictures'}, {len(found.channels)} × {', '.join(found.channels)}"),
+        ("images", f"{'volumes' if volumes else 'pictures'} of {_channels(found.channels)}"),
         ("modality", found.modality or "not stated (if it is CT, say --modality CT)"),
         ("size", f"{_range(shapes, 'voxels' if volumes else 'pixels')}{axes}"),
     ]
@@ -167,6 +167,10 @@ def _class_lines(found: Measurement) -> list[str]:
     for number, (name, (cases, voxels)) in enumerate(found.counts.items(), start=1):
         lines.append(f"{number:>3} {name:<{width}}  {cases:>6}  {voxels:>14,}")
     return lines
+
+
+def _channels(names: Sequence[str]) -> str:
+    return f"{len(names)} channel{'s' * (len(names) > 1)}: {', '.join(names)}"
 
 
 def _range(values: np.ndarray, unit: str) -> str:

@@ -21,6 +21,8 @@ MOST_CLASSES = 255
 """Label maps are written with 8 bits."""
 SHOWN = 20
 """So many faults at most are listed."""
+COLOURS = ("red", "green", "blue")
+"""Channels of every picture as the bundles load it: grey becomes three equal ones."""
 INTERIOR = {0: "background", 1: "interior", 2: "boundary"}
 """Classes that are made of instances."""
 
@@ -55,6 +57,7 @@ class CaseFacts:
         orientation: where the axes of the file point to, for example "RAS"; empty for pictures.
         channels: number of channels.
         kind: type of the values in the file.
+        bounds: smallest and largest value.
         voxels: number of voxels of each value of the label map.
         sample: intensities of some foreground voxels, channels × voxels.
         faults: what is wrong, one line each, with the name of the file.
@@ -68,6 +71,7 @@ class CaseFacts:
     orientation: str = ""
     channels: int = 0
     kind: str = ""
+    bounds: tuple[float, float] = (0.0, 0.0)
     voxels: Mapping[int, int] = field(default_factory=dict)
     sample: np.ndarray | None = None
     faults: tuple[str, ...] = ()
@@ -172,8 +176,8 @@ def summarise(sources: Sources, measured: Measured, test: Sequence[str], modalit
     facts, aside = measured.facts, set(test)
     used = [found for name, found in facts.items() if name not in aside]
     channels = sources.channels or tuple(f"channel {number}" for number in range(used[0].channels))
-    if len(channels) != used[0].channels:
-        channels = ("red", "green", "blue")[: used[0].channels] if len(used[0].shape) == 2 else channels
+    if len(used[0].shape) == 2:
+        channels = COLOURS
     counts = {}
     for number, name in enumerate(measured.names):
         values = [value for value, other in measured.table.items() if other == number]
@@ -226,6 +230,7 @@ def measure_case(job: Job) -> CaseFacts:
         orientation=orientation,
         channels=len(channels),
         kind=str(images[0].array.dtype),
+        bounds=(min(float(c.min()) for c in channels), max(float(c.max()) for c in channels)),
         voxels={int(value): int(count) for value, count in zip(values, counts, strict=True)},
         sample=_sample(channels, label.array),
     )

@@ -116,7 +116,9 @@ def topology(pixdim: Sequence[float], patch_size: Sequence[int]) -> Topology:
     spacing = [float(value) for value in pixdim]
     size = [int(value) for value in patch_size]
     if not _halved(spacing, size):
-        size = [max(n, 2 * SMALLEST_MAP) if s < 2 * min(spacing) else n for n, s in zip(size, spacing, strict=True)]
+        fine = [axis for axis in range(dims) if spacing[axis] < 2 * min(spacing)]
+        least = (3 if len(fine) == 1 else 2) * SMALLEST_MAP
+        size = [max(n, least) if axis in fine else n for axis, n in enumerate(size)]
     wanted = tuple(size)
     strides, kernels, kernel = [(1,) * dims], [], [1] * dims
     while axes := _halved(spacing, size):

@@ -1,0 +1,200 @@
+"""A bundle derived with the values that its base has is the base, and only values change where they differ."""
+
+import copy
+import dataclasses
+
+import pytest
+
+from scripts.errors import UserError
+from scripts.new.base import REPOSITORY, find_base, fitting
+from scripts.new.derive import derive
+from scripts.new.plan import Normalisation, Plan
+from scripts.new.topology import augmented_size, degrees, is_anisotropic, supervision_weights, topology
+
+CONFIGS = ["train.json", "evaluate.json", "inference.json"]
+
+
+def xlstm_plan(patch, pixdim, batch, **changes):
+    found = topology(pixdim, patch)
+    volumes = len(patch) == 3
+    base = Plan(
+        network="xlstm",
+        spatial_dims=len(patch),
+        axes="SPL" if volumes else "",
+        patch_size=found.patch_size,
+        batch_size=batch,
+        normalisation=Normalisation("z-score"),
+        estimate_gib=1.0,
+        pixdim=tuple(pixdim) if volumes else None,
+        topology=found,
+        augmented_size=augmented_size(patch),
+        degrees=degrees(patch),
+        in_plane=is_anisotropic(patch),
+        supervision=supervision_weights(len(found.strides)),
+    )
+    return dataclasses.replace(base, **changes)
+
+
+PUBLISHED = {
+    "xlstm_abdomen_mri_3d": (xlstm_plan((48, 160, 224), (3.0, 1.19, 1.19), 2), 1),
+    "xlstm_endoscopy": (xlstm_plan((384, 640), (1.0, 1.0), 13), 3),
+    "xlstm_cells": (xlstm_plan((512, 512), (1.0, 1.0), 12), 3),
+    "msvm_synapse": (Plan("msvm", 2, "PLS", (224, 224), 32, Normalisation("ct", -125.0, 275.0, 0.0, 1.0), 1.0), 1),
+}
+
+
+def flat(value, path=""):
+    """Leaves of a configuration by their ids."""
+    if isinstance(value, dict):
+        return {key: leaf for k, v in value.items() for key, leaf in flat(v, f"{path}#{k}").items()}
+    if isinstance(value, list) and any(isinstance(v, dict) for v in value):
+        return {key: leaf for n, v in enumerate(value) for key, leaf in flat(v, f"{path}#{n}").items()}
+    return {path: value}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("file", CONFIGS)
+def test_the_published_plan_gives_back_the_base(name, file):
+    base = find_base(name)
+    plan, channels = PUBLISHED[name]
+    before = base.configs[file]
+    after = derive(before, plan, before["class_names"], channels)
+    wanted = copy.deepcopy(before)
+    if name == "xlstm_abdomen_mri_3d" and file == "evaluate.json":
+        # The tolerances of its thirteen organs mean nothing for other classes.
+        (writer,) = [h for h in wanted["validate"]["handlers"] if h["_target_"].endswith("ScoreWriter")]
+        del writer["scoring"]
+    assert after == wanted
+    assert list(after) == list(wanted)
+
+
+def differences(before, after):
+    one, other = flat(before), flat(after)
+    return {key for key in {*one, *other} if one.get(key) != other.get(key)}
+
+
+def test_another_plan_changes_values_only():
+    base = find_base("xlstm_endoscopy")
+    plan = xlstm_plan((96, 112), (1.0, 1.0), 5)
+    before = base.configs["train.json"]
+    after = derive(before, plan, ["polyp"], 3)
+    assert differences(before, after) == {
+        "#class_names",
+        "#batch_size",
+        "#patch_size",
+        "#augmented_size",
+        "#network_def#features",
+        "#network_def#kernel_sizes",
+        "#network_def#strides",
+        "#loss#weights",
+        "#augmentation#transforms#1#degrees",
+    }
+    assert before == find_base("xlstm_endoscopy").configs["train.json"]
+
+
+def test_what_the_base_learns_later_is_kept():
+    before = copy.deepcopy(find_base("xlstm_endoscopy").configs["train.json"])
+    before["something_new"] = {"_target_": "torch.nn.Identity", "size": "@patch_size"}
+    before["train"]["handlers"].append({"_target_": "components.handlers.New", "interval": 3})
+    after = derive(before, PUBLISHED["xlstm_endoscopy"][0], before["class_names"], 3)
+    assert after == before
+
+
+@pytest.mark.parametrize("file", ["adamw.json", "multi_gpu_train.json", "multi_gpu_evaluate.json"])
+def test_overrides_stay_as_they_are(file):
+    before = find_base("xlstm_abdomen_mri_3d").configs[file]
+    assert derive(before, xlstm_plan((32, 64, 64), (1.0, 1.0, 1.0), 3), ["liver"], 2) == before
+
+
+def chain(config, part="train"):
+    return (config[part] if part else config)["preprocessing"]["transforms"]
+
+
+def kinds(transforms):
+    return [t["_target_"].rpartition(".")[2] if isinstance(t, dict) else t for t in transforms]
+
+
+def test_isotropic_volumes_are_rotated_in_space():
+    plan = xlstm_plan((96, 96, 96), (1.0, 1.0, 1.0), 2, axes="LSP")
+    after = derive(find_base("xlstm_abdomen_mri_3d").configs["train.json"], plan, ["liver"], 2)
+    (rotation,) = [t for t in after["augmentation"]["transforms"] if t["_target_"].endswith("RandRotateScaled")]
+    assert rotation["degrees"] == 30
+    assert "slice_axis" not in rotation
+    (low,) = [t for t in after["augmentation"]["transforms"] if "LowResolution" in str(t)]
+    assert "slice_axis" not in low
+    assert low["transform"]["upsample_mode"] == "trilinear"
+    assert {t["axcodes"] for t in chain(after) if isinstance(t, dict) and "axcodes" in t} == {"LSP"}
+    assert after["network_def"]["in_channels"] == 2
+    assert after["pixdim"] == [1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("file", "part"), [("train.json", "train"), ("train.json", "validate"), ("inference.json", "")]
+)
+def test_ct_is_clipped_then_normalised(file, part):
+    plan = xlstm_plan((32, 64, 64), (1.0, 1.0, 1.0), 2, normalisation=Normalisation("ct", -50.0, 250.0, 90.0, 40.0))
+    after = derive(find_base("xlstm_abdomen_mri_3d").configs[file], plan, ["liver"], 1)
+    steps = {k: t for k, t in zip(kinds(chain(after, part)), chain(after, part), strict=True) if isinstance(t, dict)}
+    clip, scale = steps["ScaleIntensityRanged"], steps["NormalizeIntensityd"]
+    assert (clip["a_min"], clip["a_max"], clip["b_min"], clip["b_max"], clip["clip"]) == (-50, 250, -50, 250, True)
+    assert (scale["subtrahend"], scale["divisor"]) == (90.0, 40.0)
+    assert "channel_wise" not in scale
+    assert kinds(chain(after, part)).index("ScaleIntensityRanged") + 1 == kinds(chain(after, part)).index(
+        "NormalizeIntensityd"
+    )
+
+
+def test_margins_are_left_out_of_the_z_score():
+    plan = xlstm_plan((32, 64, 64), (1.0, 1.0, 1.0), 2, normalisation=Normalisation("z-score", masked=True))
+    after = derive(find_base("xlstm_abdomen_mri_3d").configs["train.json"], plan, ["liver"], 1)
+    (step,) = [t for t in chain(after) if isinstance(t, dict) and t["_target_"] == "NormalizeIntensityd"]
+    assert step["nonzero"] is True
+
+
+@pytest.mark.parametrize("name", ["msvm_synapse", "msvm_acdc"])
+def test_msvm_scales_volumes_by_their_own_range(name):
+    plan = Plan("msvm", 2, "SPL", (224, 224), 4, Normalisation("minimum-maximum"), 1.0)
+    after = derive(find_base(name).configs["train.json"], plan, ["heart"], 2)
+    assert kinds(chain(after))[:4] == ["LoadImaged", "EnsureChannelFirstd", "Orientationd", "ResizeSlicesd"]
+    assert kinds(chain(after, "validate"))[:5] == [
+        "LoadImaged", "EnsureChannelFirstd", "Orientationd", "ScaleIntensityd", "ResizeSlicesd",
+    ]  # fmt: skip
+    assert kinds(chain(after))[-1] == "NormalizeIntensityd"
+    assert after["network_def"]["in_channels"] == 2
+
+
+@pytest.mark.parametrize("file", CONFIGS)
+def test_msvm_reads_pictures_as_the_bundle_for_pictures(file):
+    base, pictures, note = fitting(find_base("msvm_acdc"), 2)
+    assert "pictures are loaded as xlstm_endoscopy does" in note
+    plan = Plan("msvm", 2, "", (224, 224), 4, Normalisation("8 bit"), 1.0)
+    after = derive(base.configs[file], plan, ["polyp"], 3, pictures.configs[file])
+    text = str(after)
+    assert "SliceInferer" not in text
+    assert "Orientationd" not in text
+    assert "RandSpatialCropd" not in text
+    assert "PILReader" in text
+    assert ("PILWriter" in text) == (file == "inference.json")
+
+
+def test_the_bundle_fits_the_images():
+    endoscopy, cells, abdomen = (find_base(n) for n in ("xlstm_endoscopy", "xlstm_cells", "xlstm_abdomen_mri_3d"))
+    assert (abdomen.spatial_dims, endoscopy.spatial_dims, find_base("msvm_acdc").spatial_dims) == (3, 2, 3)
+    assert (cells.instances, endoscopy.instances) == (True, False)
+    assert (abdomen.variant, endoscopy.variant) == ("bot", "enc")
+    assert fitting(endoscopy, 2) == (endoscopy, None, "")
+    for base in (endoscopy, cells):
+        found, _, note = fitting(base, 3)
+        assert found.folder.name == "xlstm_abdomen_mri_3d"
+        assert "is not for volumes: derived from xlstm_abdomen_mri_3d" in note
+    assert fitting(abdomen, 2)[0].folder.name == "xlstm_endoscopy"
+
+
+def test_a_bundle_is_found_by_its_path(tmp_path):
+    assert find_base(str(REPOSITORY / "bundles" / "msvm_acdc")).network == "msvm"
+    with pytest.raises(ValueError, match="did you mean 'msvm_acdc'"):
+        find_base("msvm_adcd")
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs/train.json").write_text('{"network_def": {"_target_": "UNet"}}')
+    with pytest.raises(UserError, match="has the network UNet: start from a bundle of MSVM-UNet or xLSTM-UNet"):
+        find_base(str(tmp_path))
