@@ -17,7 +17,14 @@ COMMANDS: Table = {
         "check": Command("scripts.data.check:check", "look for damage in a data set", bare=1),
         "sample": Command("scripts.data.sample:sample", "make a small ready data set"),
     },
+    "label": Command("scripts.label.server:serve", "start MONAI Label with bundles"),
+    "predict": Command("scripts.predict.command:predict", "segment images with a bundle"),
+    "new": Command("scripts.new.command:new", "make a bundle for a data set of your own", bare=1),
     "report": Command("scripts.report.command:report", "make report.html from the output of an evaluation"),
+    "weights": {
+        "convert": Command("scripts.weights.convert:convert", "turn a published checkpoint into weights of a bundle"),
+        "inspect": Command("scripts.weights.inspect:inspect", "list what is in a file of weights, running none", bare=1),
+    },
 }
 
 HELP = {"--help", "-h"}
