@@ -1,0 +1,5 @@
+"""Losses that MONAI does not have."""
+
+from .gathered import GatheredLoss
+
+__all__ = ["GatheredLoss"]

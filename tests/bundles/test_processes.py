@@ -1,0 +1,118 @@
+"""Two processes do what one does: the same scores, and the same training with the batch divided among them."""
+
+import json
+import re
+
+import pytest
+import torch
+from monai.bundle import ConfigParser
+
+from tests.bundles.test_workflow import history
+from tests.bundles.workflow import ROOT, SIZES, TRAINING, configs, python, run
+
+BUNDLES = ["msvm_acdc", "xlstm_endoscopy"]
+PROCESSES = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
+NETWORKS = {
+    "msvm_acdc": {"network_def#_target_": "tests.bundles.fixed_norms.FixedNorms", "roi_size": "[64, 64]"},
+    # With few levels no instance normalisation is over 2 pixels only, where rounding becomes anything.
+    "xlstm_endoscopy": {
+        "network_def#features": [8, 16, 32],
+        "network_def#kernel_sizes": [3, 3, 3],
+        "network_def#strides": [1, 2, 2],
+        "loss#weights": [0.7, 0.3],
+        "learning_rate": 0.001,
+    },
+}
+PLAIN = {
+    "augmentation": {
+        "_target_": "ResizeWithPadOrCropd",
+        "keys": ["image", "label"],
+        "spatial_size": "@size",
+    },
+    "train#dataset": {
+        "_target_": "Dataset",
+        "data": "$monai.data.load_decathlon_datalist(os.path.join(@dataset_dir, 'datalist.json'), "
+        "data_list_key='training', base_dir=@dataset_dir)[:4]",
+        "transform": "@train#preprocessing",
+    },
+}
+"""Four cases without augmentation, in their order."""
+
+
+@pytest.fixture(params=BUNDLES, scope="module")
+def bundle(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def work(bundle, tmp_path_factory):
+    """A folder with the bundle's sample."""
+    folder = tmp_path_factory.mktemp(bundle)
+    python("-m", "scripts", "data", "sample", "--bundle", bundle, "--out", "data", cwd=folder)
+    return folder
+
+
+def made_weights(bundle, path):
+    parser = ConfigParser()
+    parser.read_config(configs(bundle) / "evaluate.json")
+    parser.update({"bundle_root": str(ROOT / "bundles" / bundle)})
+    parser.update({key: json.loads(value) for key, value in SIZES[bundle].items()})
+    torch.manual_seed(0)
+    path.parent.mkdir(parents=True)
+    torch.save(parser.get_parsed_content("network_def").state_dict(), path)
+
+
+@pytest.mark.parametrize("cases", [3, 1])
+def test_evaluation(bundle, work, tmp_path, cases):
+    """Three cases are no multiple of two processes; one case is less than one for each."""
+    datalist = json.loads((work / "data" / "datalist.json").read_text())
+    found = [*datalist["test"], *datalist["validation"]][:cases]
+    assert len(found) == cases
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for entry in (work / "data").iterdir():
+        if entry.name != "datalist.json":
+            (folder / entry.name).symlink_to(entry)
+    (folder / "datalist.json").write_text(json.dumps({"test": found}))
+    made_weights(bundle, tmp_path / "models" / "model.pt")
+    outputs = [tmp_path / "one", tmp_path / "two"]
+    said = [
+        run(bundle, "evaluating", config, tmp_path, *launcher, output_dir=output, **SIZES[bundle]).stdout
+        for config, launcher, output in zip(
+            ("evaluate", "evaluate+multi_gpu_evaluate"), ((), PROCESSES), outputs, strict=True
+        )
+    ]
+    for name in ("metrics.csv", "metrics.json"):
+        assert (outputs[0] / name).read_bytes() == (outputs[1] / name).read_bytes()
+    assert json.loads((outputs[1] / "metrics.json").read_text())["cases"] == cases
+    means = [re.findall(r"val_mean_dice: (\S+)", text) for text in said]
+    assert means[0] == means[1] != []  # said once: the second process is silent
+
+
+def test_training(bundle, work, tmp_path):
+    """Two processes with batches of 1 take the steps of one process with batches of 2."""
+    (tmp_path / "plain.json").write_text(
+        json.dumps({**PLAIN, "size": "@roi_size" if bundle[0] == "m" else "@patch_size"})
+    )
+    settings = {**TRAINING[bundle], **NETWORKS[bundle], "epoch_length": 2, "max_epochs": 3, "val_interval": 3}
+    curves = []
+    for config, launcher, own in (
+        ("train", (), {"batch_size": 2, "train#dataloader#shuffle": False}),
+        ("train+multi_gpu_train", PROCESSES, {"batch_size": 1, **in_order(bundle)}),
+    ):
+        folder = tmp_path / config
+        folder.mkdir()
+        (folder / "data").symlink_to(work / "data")
+        run(bundle, "training", f"{config}+{tmp_path / 'plain'}", folder, *launcher, **{**settings, **own})
+        curves.append([float(row["loss"]) for row in history(folder)])
+    assert curves[1] == pytest.approx(curves[0], rel=1e-5)
+    assert curves[0][2] < 0.99 * curves[0][0]  # the steps make a difference
+
+
+def in_order(bundle):
+    if bundle == "msvm_acdc":
+        return {"train#sampler#shuffle": False}
+    return {
+        "train#dataloader#sampler": {"_target_": "DistributedSampler", "dataset": "@train#dataset", "shuffle": False},
+        "train#dataloader#shuffle": False,
+    }

@@ -1,0 +1,87 @@
+"""The loss over the batches of several processes is that of one process with all of them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from monai.losses import DeepSupervisionLoss, DiceCELoss
+
+from components.losses import GatheredLoss
+
+TWO_PROCESSES = """
+import sys
+import torch
+import torch.distributed as dist
+from test_gathered import GatheredLoss, LOSSES, batch, network
+dist.init_process_group("gloo")
+rank = dist.get_rank()
+results = {}
+for name, make in LOSSES.items():
+    net = torch.nn.parallel.DistributedDataParallel(network(name))
+    image, label = (tensor[2 * rank : 2 * rank + 2] for tensor in batch())
+    loss = GatheredLoss(make())(net(image), label)
+    loss.backward()
+    results[name] = [loss.detach(), *(p.grad for p in net.parameters())]
+torch.save(results, f"{sys.argv[1]}/{rank}.pt")
+dist.destroy_process_group()
+"""
+
+
+class Levels(torch.nn.Module):
+    """Two levels of logits, as deep supervision has them."""
+
+    def __init__(self):
+        super().__init__()
+        self.fine = torch.nn.Conv2d(1, 3, 3, padding=1)
+        self.coarse = torch.nn.Conv2d(1, 3, 3, stride=2, padding=1)
+
+    def forward(self, x):
+        return [self.fine(x), self.coarse(x)]
+
+
+def dice():
+    return DiceCELoss(to_onehot_y=True, softmax=True, batch=True)
+
+
+LOSSES = {"plain": dice, "deep": lambda: DeepSupervisionLoss(dice(), weights=[0.7, 0.3])}
+
+
+def network(name):
+    torch.manual_seed(0)
+    return Levels() if name == "deep" else torch.nn.Conv2d(1, 3, 3, padding=1)
+
+
+def batch():
+    """Four items with very different amounts of foreground."""
+    generator = torch.Generator().manual_seed(1)
+    image = torch.randn(4, 1, 8, 8, generator=generator)
+    label = torch.zeros(4, 1, 8, 8)
+    for item, size in enumerate((1, 3, 5, 8)):
+        label[item, :, :size, :size] = 1 + item % 2
+    return image, label
+
+
+def test_two_processes(tmp_path):
+    script = tmp_path / "two.py"
+    script.write_text(TWO_PROCESSES)
+    here = Path(__file__).parent
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", script, tmp_path],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(here), str(here.parents[1])]), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    for name, make in LOSSES.items():
+        net = network(name)
+        image, label = batch()
+        loss = make()(net(image), label)
+        loss.backward()
+        alone = make()(net(image[:2]), label[:2])
+        assert abs(alone - loss) > 1e-3  # the loss of a part is another one
+        for rank in range(2):
+            found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)[name]
+            torch.testing.assert_close(found, [loss.detach(), *(p.grad for p in net.parameters())])
