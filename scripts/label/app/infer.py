@@ -1,0 +1,79 @@
+"""Inference of a bundle in MONAI Label."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from monai.transforms import CopyItemsd, SaveImaged, SqueezeDimd
+from monailabel.tasks.infer.bundle import BundleInferTask
+from torch import nn
+
+from components.transforms import InteriorToInstancesd
+
+from ...errors import UserError
+from ...predict.bundle import Bundle, load_weights
+from ..kinds import check_kind
+
+WEIGHTS = ["model.pt"]
+"""MONAI Label would offer every ``models/*.pt`` and take the shortest name, the state of a training."""
+
+
+class BundleInference(BundleInferTask):
+    """MONAI Label's inference of a bundle, that never answers with weights which do not fit.
+
+    Args:
+        path: folder of the bundle.
+        conf: configuration of the server.
+    """
+
+    def __init__(self, path: str, conf: Mapping[str, str]) -> None:
+        self.bundle = Bundle(path)
+        made_for_files = [SaveImaged, CopyItemsd, InteriorToInstancesd]
+        super().__init__(path, conf, post_filter=made_for_files, load_strict=True)
+        if not self.valid:
+            raise UserError(f"{path}: models/model.pt is missing")
+        self.dimension = 2 if self.bundle.takes_pictures else 3
+        self._config["model_filename"] = WEIGHTS
+
+    def __call__(self, request: dict[str, Any], callbacks: Any = None) -> tuple[str | None, dict[str, Any]]:
+        """Segment an image, as MONAI Label does.
+
+        Raises:
+            UserError: if the bundle cannot read the image, or its weights are missing or do not fit.
+        """
+        if isinstance(request.get("image"), str):
+            check_kind(self.bundle, Path(request["image"]))
+        return super().__call__(request, callbacks)
+
+    def run_pre_transforms(self, data: dict[str, Any], transforms: Sequence[Callable]) -> dict[str, Any]:
+        """Prepare the image; Spacingd must not see ``image_path``, which it takes for metadata of ``image``."""
+        path = data.pop("image_path", None)
+        data = super().run_pre_transforms(data, transforms)
+        return data if path is None else {**data, "image_path": path}
+
+    def post_transforms(self, data: dict[str, Any] | None = None) -> Sequence[Callable]:
+        """The bundle's own, without writing; a picture loses its channel at the end."""
+        transforms = list(super().post_transforms(data))
+        if self.bundle.takes_pictures:
+            transforms.append(SqueezeDimd(self.key_pred, dim=0))
+        return transforms
+
+    def writer(self, data: dict[str, Any], extension: str | None = None, dtype: Any = None) -> tuple[Any, Any]:
+        """Write the label map, as PNG for pictures, because JPEG would change the numbers."""
+        data.setdefault("result_dtype", "uint8")
+        if self.bundle.takes_pictures:
+            data.setdefault("result_extension", ".png")
+        return super().writer(data, extension, dtype)
+
+    def _get_network(self, device: str, data: dict[str, Any] | None) -> nn.Module:
+        weights = Path(self.path[0])
+        if not weights.is_file():
+            raise UserError(f"{weights} is missing: start the server again, which copies the weights of the bundle")
+        try:
+            return super()._get_network(device, data)
+        except Exception:
+            load_weights(copy.deepcopy(self.network), weights, self.bundle)  # tells in one line what is wrong
+            raise

@@ -1,0 +1,92 @@
+"""The app folder: copies of the bundles, so that training in the server leaves the bundles themselves alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from components.files import replacing, write_text
+
+from ..data.dataset import read_json
+from ..errors import UserError
+from ..predict.bundle import Bundle, load_weights
+
+MAIN = (
+    '"""Written by scanseg: what MONAI Label loads as its app."""\n\nfrom scripts.label.app.bundles import BundlesApp\n'
+)
+
+
+def make_app(folder: Path, bundles: Iterable[Bundle]) -> Iterator[str]:
+    """Make or renew an app folder.
+
+    Each bundle is in ``model/NAME``: its configs as they are now, and weights. Those are copied from the bundle when
+    there are none, or when the bundle has new ones and no training in the server changed the copy.
+
+    Args:
+        folder: the app folder.
+        bundles: the bundles to serve.
+
+    Yields:
+        What the user should know about the weights.
+
+    Raises:
+        UserError: if a bundle has no weights, or they do not fit its network, or it needs other components.
+    """
+    if folder.is_file():
+        raise UserError(f"--app {folder} is a file: give a folder")
+    write_text(folder / "main.py", MAIN)
+    for bundle in bundles:
+        copy = folder / "model" / bundle.name
+        shutil.rmtree(copy / "configs", ignore_errors=True)
+        shutil.copytree(bundle.root / "configs", copy / "configs")
+        yield from place_weights(bundle, copy / "models")
+        try:
+            network = bundle.get("network_def")
+        except (ImportError, RuntimeError) as error:
+            raise UserError(f"the network of {bundle.name} cannot be made: {_cause(error)}") from error
+        load_weights(network, copy / "models" / "model.pt", bundle)
+
+
+def place_weights(bundle: Bundle, models: Path) -> Iterator[str]:
+    """Copy the weights of a bundle, unless weights that were trained in the server would be lost.
+
+    Args:
+        bundle: the bundle.
+        models: folder for ``model.pt`` and the record of where it came from, ``origin.json``.
+
+    Yields:
+        What the user should know.
+
+    Raises:
+        UserError: if there are no weights, neither in the bundle nor in the folder.
+    """
+    source, target, record = bundle.default_weights, models / "model.pt", models / "origin.json"
+    if not source.is_file() and not target.is_file():
+        raise UserError(
+            f"{bundle.name} has no weights, {source} is missing: get released ones with `scanseg zoo fetch`, convert "
+            "published ones with `scanseg weights convert`, or train it"
+        )
+    copied = read_json(record)["sha256"] if record.is_file() else None
+    new = _sha256(source) if source.is_file() else copied
+    trained = target.is_file() and _sha256(target) != copied
+    if trained:
+        yield f"{bundle.name}: weights trained in this server, {target}"
+        if new != copied:
+            yield f"{bundle.name}: {source} has changed since; to start from it, delete {models}"
+    elif not target.is_file() or new != copied:
+        with replacing(target) as partial:
+            shutil.copyfile(source, partial)
+        write_text(record, json.dumps({"source": str(source), "sha256": new}, indent=2) + "\n")
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _cause(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error)

@@ -1,0 +1,33 @@
+"""What a bundle reads: pictures, volumes, or volumes slice by slice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import UserError
+from ..predict.bundle import Bundle
+
+PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+VOLUMES = (".nii", ".nii.gz", ".nrrd", ".mha")
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file is a picture, by its ending."""
+    return path.name.lower().endswith(PICTURES)
+
+
+def is_slicewise(bundle: Bundle) -> bool:
+    """Whether a bundle segments volumes slice by slice."""
+    return bundle.parser.config["inferer"]["_target_"].endswith("SliceInferer")
+
+
+def wanted(bundle: Bundle) -> str:
+    """The images of a bundle in words."""
+    kind, suffixes = ("pictures", PICTURES) if bundle.takes_pictures else ("volumes", VOLUMES)
+    return f"{kind} ({', '.join(suffixes)})"
+
+
+def check_kind(bundle: Bundle, path: Path) -> None:
+    """Raise UserError if a bundle cannot read an image, by the ending of the file."""
+    if is_picture(path) != bundle.takes_pictures:
+        raise UserError(f"{path.name} is nothing for {bundle.name}, which needs {wanted(bundle)}")

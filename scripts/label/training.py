@@ -1,0 +1,140 @@
+"""What a bundle is trained on in the server: the studies of a user, with the bundle's numbers of the classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.transforms import LoadImage, Orientation
+from PIL import Image
+
+from components.files import replacing
+
+from ..data.labels import remap
+from ..data.nifti import save
+from ..data.output import Output
+from ..data.reading import naming, same_shape
+from ..data.sources.acdc import unit_range
+from ..predict.bundle import Bundle
+from .kinds import check_kind
+
+TOLERANCE_MM = 0.01
+"""Clients write the affine of a label with fewer digits than the image has."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """An image with its final label.
+
+    Args:
+        name: identifier in the server.
+        image: file of the image.
+        label: file of the label map.
+        classes: number in the label map → name of the class, as the client told; None where it told nothing.
+    """
+
+    name: str
+    image: Path
+    label: Path
+    classes: Mapping[int, str] | None = None
+
+
+def item(study: Study, bundle: Bundle, folder: Path) -> dict[str, str]:
+    """Image and label of a study as the bundle reads them.
+
+    A client numbers the segments of a study in their order, which need not be that of the bundle: the classes are found
+    by their names. Labels of another form or numbering are written anew, the others stay where they are.
+
+    Args:
+        study: the study.
+        bundle: the bundle to train.
+        folder: where a new label is written.
+
+    Returns:
+        Paths of ``image`` and ``label``.
+
+    Raises:
+        UserError: if a file is damaged, image and label are not on one grid, or the label has a class that the bundle
+            does not have.
+    """
+    check_kind(bundle, study.image)
+    image, image_affine = _read(study.image)
+    label, label_affine = _read(study.label)
+    if bundle.takes_pictures:
+        image, label = image[..., 0] if image.ndim == 3 else image, label.squeeze()
+    with naming(study.label, study.image):
+        same_shape(image, label)
+        if not bundle.takes_pictures and not np.allclose(image_affine, label_affine, atol=TOLERANCE_MM):
+            raise ValueError("they are not at the same place in the world")
+    with naming(study.label):
+        classes = remap(label, _table(study, bundle, label))
+    suffix = ".png" if bundle.takes_pictures else ".nii.gz"
+    if study.label.name.lower().endswith(suffix) and np.array_equal(classes, label):
+        return {"image": str(study.image), "label": str(study.label)}
+    path = folder / f"{study.name}{suffix}"
+    with replacing(path) as partial:
+        if bundle.takes_pictures:
+            Image.fromarray(classes.T).save(partial)
+        else:
+            save(partial, classes, image_affine)
+    return {"image": str(study.image), "label": str(path)}
+
+
+def slices(items: Sequence[Mapping[str, str]], bundle: Bundle, folder: Path) -> list[dict[str, str]]:
+    """Cut volumes into single slices, as ``data prepare`` makes them for the training of a slice-wise bundle.
+
+    The slices lie across the last axis of the orientation that the bundle gives its images. Where it scales a volume
+    from its minimum to its maximum, this is done here, because a slice does not know the range of its volume.
+
+    Args:
+        items: image and label of each volume.
+        bundle: the bundle to train.
+        folder: where the slices are written.
+
+    Returns:
+        Paths of ``image`` and ``label`` of each slice.
+
+    Raises:
+        UserError: if a volume has NaN, or the same value everywhere where it has to be scaled.
+    """
+    turn, scaled = _step(bundle, "Orientationd"), _step(bundle, "ScaleIntensityd") is not None
+    output = Output(folder)
+    for number, volume in enumerate(items):
+        image, label = (_read(Path(volume[key]), turn and turn["axcodes"]) for key in ("image", "label"))
+        with naming(Path(volume["image"])):
+            voxels = unit_range(image[0]) if scaled else image[0]
+        output.slices("training", f"volume{number:03d}", voxels, label[0], image[1])
+    return [{key: str(folder / path) for key, path in item.items()} for _, item in output.items]
+
+
+def _step(bundle: Bundle, name: str) -> dict[str, Any] | None:
+    steps = bundle.parser.config["preprocessing"]["transforms"]
+    return next((step for step in steps if step["_target_"].rpartition(".")[2] == name), None)
+
+
+def _read(path: Path, axes: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+    with naming(path):
+        try:
+            image = LoadImage(image_only=True)(str(path))
+        except RuntimeError as error:
+            raise ValueError("it cannot be read as an image") from error
+        if axes is not None:
+            image = Orientation(axes, labels=None)(image[None])[0]
+        return np.asarray(image), np.asarray(image.affine)
+
+
+def _table(study: Study, bundle: Bundle, label: np.ndarray) -> dict[int, int]:
+    has = f"{bundle.name} has {', '.join(f'{number} {name}' for number, name in bundle.labels.items())}"
+    used = {int(number) for number in np.unique(label)} - {0}
+    if study.classes is None:
+        if strange := sorted(used - set(bundle.labels)):
+            raise ValueError(f"label {strange[0]} is no class, {has}")
+        return {number: number for number in bundle.labels}
+    numbers = {name.lower(): number for number, name in bundle.labels.items()}
+    names = {number: " ".join(study.classes.get(number, "without a name").lower().split()) for number in used}
+    if strange := [name for name in names.values() if name not in numbers]:
+        raise ValueError(f"the segment {strange[0]!r} is no class, {has}: rename or delete it")
+    return {number: numbers[name] for number, name in names.items()}
