@@ -155,6 +155,8 @@ def read_series(files: Sequence[Path], modality: str) -> Volume:
             volume = hd.Image.from_dataset(first, copy=False).get_volume(**settings)
         else:
             tolerance = check_slices(datasets)
+            if len(datasets) == 1 and first.get("SliceThickness") and not first.get("SpacingBetweenSlices"):
+                first.SpacingBetweenSlices = first.SliceThickness
             volume = hd.get_volume_from_series(datasets, atol=tolerance, orientation_tol=1e-3, **settings)
     except UserError:
         raise
@@ -167,6 +169,9 @@ def read_series(files: Sequence[Path], modality: str) -> Volume:
         raise ValueError(told) from error
     for dataset in datasets:
         del dataset.PixelData
+        # These are often wrong or missing, and highdicom copies them into a segmentation.
+        dataset.SpacingBetweenSlices = volume.spacing_between_slices
+        dataset.SliceThickness = dataset.get("SliceThickness") or volume.spacing_between_slices
     return _as_volume(volume, datasets)
 
 
@@ -211,10 +216,10 @@ def check_slices(datasets: Sequence[Dataset]) -> float:
     if np.abs(sideways).max() > tolerance:
         tilt = np.degrees(np.arctan2(np.linalg.norm(sideways, axis=1), gaps)).max()
         raise ValueError(f"the slices are stacked obliquely, by {tilt:.1f}° (gantry tilt): resample the series first")
-    times = np.rint(gaps / spacing)
     if (np.abs(gaps - spacing) <= tolerance).all():
         return tolerance
-    if (np.abs(gaps - times * spacing) <= times * tolerance).all():
+    times = np.rint(gaps / gaps.min())
+    if (np.abs(gaps - times * gaps.min()) <= times * tolerance).all():
         missing, where = int(times.sum()) - len(gaps), int(np.argmax(times > 1))
         raise ValueError(
             f"{missing} slices are missing, the first after the one at {places[where]:g} mm: copy the whole series"
