@@ -13,8 +13,8 @@ from ..data.dataset import read_json
 from ..errors import UserError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-LEFT_OUT = ("demo.json", "metadata.json")
-"""Configs that are not derived: one shows a sample, the other is written anew."""
+RECIPES = ("train.json", "evaluate.json", "inference*.json", "adamw.json", "multi_gpu_*.json")
+"""Configs that are derived; others show something on a sample, and metadata.json is written anew."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Base:
         spatial_dims: axes of the images that it reads: 2 for pictures, 3 for volumes.
         instances: whether it learns the interior and the boundary of objects.
         variant: of xLSTM-UNet; empty for MSVM-UNet.
-        configs: content of its configs by file name, without metadata.json and a demonstration.
+        configs: content of its configs by file name, see :data:`RECIPES`.
     """
 
     folder: Path
@@ -92,9 +92,8 @@ def _bundles(root: Path) -> Iterator[Path]:
 
 
 def _read(folder: Path) -> Base:
-    configs = {
-        path.name: read_json(path) for path in sorted((folder / "configs").glob("*.json")) if path.name not in LEFT_OUT
-    }
+    paths = {path for pattern in RECIPES for path in (folder / "configs").glob(pattern)}
+    configs = {path.name: read_json(path) for path in sorted(paths)}
     train = configs["train.json"]
     target = str(train.get("network_def", {}).get("_target_", ""))
     networks = {"MSVMUNet": "msvm", "XLSTMUNet": "xlstm"}

@@ -173,8 +173,8 @@ def _check_scaled(sources: Sources, measured: Measured) -> None:
         low, high = measured.facts[case.name].bounds
         if case.part == "training" and not 0 <= low <= high <= 1:
             raise UserError(
-                f"{case.images[0]} has intensities from {low:g} to {high:g}, but slices for MSVM-UNet have to be scaled "
-                f"to 0 … 1, each volume from its minimum to its maximum: give the volumes, or --modality CT for CT"
+                f"{case.images[0]} has intensities from {low:g} to {high:g}, but slices for MSVM-UNet have to be "
+                f"scaled to 0 … 1, each volume from its minimum to its maximum: give the volumes, or say --modality CT"
             )
 
 

@@ -1,4 +1,4 @@
-"""A bundle for a user's data runs like those of the repository: in a folder outside of it, by the commands it prints."""
+"""A bundle for a user's data runs like those of the repository, in a folder outside of it."""
 
 import csv
 import json
@@ -60,7 +60,7 @@ def classes(bundle):
 
 def test_files(made):
     _, bundle = made
-    assert CONFIGS <= {path.name for path in (bundle / "configs").iterdir()}
+    assert {path.name for path in (bundle / "configs").iterdir()} >= CONFIGS
     assert (bundle / "LICENSE").is_file()
     assert "state here" in (bundle / "docs/data_license.txt").read_text()
     text = (bundle / "docs/README.md").read_text()
@@ -125,6 +125,8 @@ def test_dataset_dir(made):
 
 def test_training_evaluation_and_inference(made):
     kind, bundle = made
+    if kind == "instances":
+        pytest.skip("runs as xlstm_cells does, which tests/bundles trains")
     training = {"max_epochs": 1, "epoch_length": 2, "val_interval": 1, "batch_size": 2}
     run(bundle, "training", "train", **training, **TINY.get(kind, {}))
     assert (bundle / "models" / "model.pt").is_file()
@@ -134,8 +136,7 @@ def test_training_evaluation_and_inference(made):
     (item,) = json.loads((bundle / "data/datalist.json").read_text())["test"]
     with (bundle / "output/metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
-    scored = ["cell"] if kind == "instances" else classes(bundle)
-    assert [row["class"] for row in rows] == scored
+    assert [row["class"] for row in rows] == classes(bundle)
     first = item["image"][0] if isinstance(item["image"], list) else item["image"]
     image = bundle / "data" / first
     name = image.name.partition(".")[0]
