@@ -20,10 +20,17 @@ COMMANDS: Table = {
     "label": Command("scripts.label.server:serve", "start MONAI Label with bundles"),
     "predict": Command("scripts.predict.command:predict", "segment images with a bundle"),
     "new": Command("scripts.new.command:new", "make a bundle for a data set of your own", bare=1),
+    "demonstrate": Command("scripts.demonstrate:demonstrate", "train on a real sample, say what was reached", bare=1),
+    "federated": {
+        "simulate": Command("scripts.federated.job:simulate", "train over several data sets as over sites", bare=1),
+        "export": Command("scripts.federated.job:export", "write the job of a federated training", bare=1),
+    },
     "report": Command("scripts.report.command:report", "make report.html from the output of an evaluation"),
     "weights": {
         "convert": Command("scripts.weights.convert:convert", "turn a published checkpoint into weights of a bundle"),
-        "inspect": Command("scripts.weights.inspect:inspect", "list what is in a file of weights, running none", bare=1),
+        "inspect": Command(
+            "scripts.weights.inspect:inspect", "list what is in a file of weights, running none", bare=1
+        ),
     },
 }
 

@@ -1,0 +1,203 @@
+"""``demonstrate``: train a bundle on its real sample for some minutes, and say what it reached."""
+
+from __future__ import annotations
+
+import json as json_text
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from components import __version__
+from components.files import write_text
+from components.validation import check_choice
+
+from .data.dataset import check_free, read_json
+from .errors import UserError
+from .predict.bundle import find_bundle
+
+ROOT = Path(__file__).resolve().parents[1]
+TAIL = 15
+"""Lines of a log that are shown when a command fails."""
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """A training of a few minutes and what it is to reach.
+
+    Args:
+        bundle: name of the bundle.
+        config: config beside the bundle's own ones, with the settings of the demonstration.
+        score: name of the strict score in ``metrics.json`` whose mean counts.
+        aim: what this mean is to reach, 0 to 1.
+        what: what is shown, in words; it has to say on which data it is scored.
+    """
+
+    bundle: str
+    config: str
+    score: str
+    aim: float
+    what: str
+
+
+DEMONSTRATIONS: dict[str, Demonstration] = {
+    "cells": Demonstration(
+        "xlstm_cells",
+        "demo.json",
+        "f1",
+        0.6,
+        "real nuclei: trained on the left half of one micrograph, scored on its right half",
+    ),
+    "mri": Demonstration(
+        "xlstm_abdomen_mri_3d",
+        "overfit.json",
+        "dice",
+        0.9,
+        "overfitting: scored on the two volumes of one real abdominal MR that it was trained on",
+    ),
+    "ct": Demonstration(
+        "msvm_synapse",
+        "overfit.json",
+        "dice",
+        0.9,
+        "overfitting: scored on the slices of one real abdominal CT that it was trained on",
+    ),
+}
+
+
+def demonstrate(
+    name: str, out: str | None = None, override: dict[str, Any] | None = None, dry_run: bool = False
+) -> int:
+    """Train a bundle on its real sample, evaluate it, and say what it reached.
+
+    It runs the commands that a user types: data sample, training and evaluating by monai.bundle with the bundle's
+    configs and one beside them that makes the training short. cells shows that a network learns: it is scored on the
+    other half of the picture. mri and ct show that it can: they overfit, and are scored on what they were trained on.
+    The numbers say nothing about other patients or pictures.
+
+    Args:
+        name: cells, mri or ct.
+        out: folder to make; by default demonstrations/NAME. The weights are in models/model.pt of it.
+        override: other values of the training, by id, for example '{"max_epochs": 2}'.
+        dry_run: only print the commands.
+
+    Returns:
+        0, or 1 where the aim was missed.
+
+    Example:
+        scanseg demonstrate cells
+    """
+    check_choice("demonstration", name, DEMONSTRATIONS)
+    if override is not None and not isinstance(override, dict):
+        raise UserError(f"--override needs a dictionary such as '{{\"max_epochs\": 2}}', not {override!r}")
+    chosen = DEMONSTRATIONS[name]
+    folder = Path(out) if out else Path("demonstrations") / name
+    commands = commands_of(chosen, folder, override or {})
+    if dry_run:
+        print("\n".join(map(_typed, commands.values())))
+        return 0
+    if (folder / "result.json").is_file():
+        print(f"{folder} holds this demonstration already; delete it to repeat it")
+        return _tell(read_json(folder / "result.json"))
+    check_free(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    seconds = {step: _run(step, words, folder) for step, words in commands.items()}
+    result = _result(name, chosen, folder, commands, seconds, override or {})
+    write_text(folder / "result.json", json_text.dumps(result, indent=2, ensure_ascii=False) + "\n")
+    return _tell(result)
+
+
+def commands_of(chosen: Demonstration, folder: Path, override: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The commands of a demonstration, by step, each as the words after ``python``.
+
+    Args:
+        chosen: the demonstration.
+        folder: where data, output and weights go.
+        override: other values of the training, by id.
+    """
+    root = find_bundle(chosen.bundle)
+    root = root.relative_to(Path.cwd()) if root.is_relative_to(Path.cwd()) else root
+    flags = [text for key, value in override.items() for text in (f"--{key}", str(value))]
+
+    def run(run_id: str, config: str, *more: str) -> list[str]:
+        configs = [str(root / "configs" / name) for name in (config, chosen.config)]
+        places = {"dataset_dir": "data", "output_dir": "output", "ckpt_dir": "models"}
+        paths = [text for key, value in places.items() for text in (f"--{key}", str(folder / value))]
+        words = ["-m", "monai.bundle", "run", run_id, "--bundle_root", str(root), "--config_file", str(configs)]
+        return [*words, *paths, *more]
+
+    return {
+        "sample": ["-m", "scripts", "data", "sample", "--bundle", chosen.bundle, "--out", str(folder / "data")],
+        "training": run("training", "train.json", *flags),
+        "evaluating": run("evaluating", "evaluate.json"),
+    }
+
+
+def _typed(words: list[str]) -> str:
+    """A command as a user types it."""
+    return " ".join(["python", *(f'"{word}"' if "'" in word else shlex.quote(word) for word in words)])
+
+
+def _run(step: str, words: list[str], folder: Path) -> dict[str, float]:
+    """Run one command; its log goes to a file, its progress bar to the terminal. Returns the seconds it took."""
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    log = folder / f"{step}.log"
+    start, before = time.monotonic(), os.times()
+    with log.open("w", encoding="utf-8") as file:
+        done = subprocess.run([sys.executable, *words], stdout=file, env=environment, check=False)
+    after = os.times()
+    if done.returncode:
+        print("\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL:]), file=sys.stderr)
+        raise UserError(f"{step} failed: see {log}; delete {folder} before you try again")
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return {"cpu": round(cpu, 1), "wall": round(time.monotonic() - start, 1)}
+
+
+def _result(
+    name: str,
+    chosen: Demonstration,
+    folder: Path,
+    commands: Mapping[str, list[str]],
+    seconds: Mapping[str, Mapping[str, float]],
+    override: Mapping[str, Any],
+) -> dict[str, Any]:
+    metrics = read_json(folder / "output" / "metrics.json")
+    classes = {name: means["strict"] for name, means in metrics["classes"].items()}
+    return {
+        "demonstration": name,
+        "bundle": chosen.bundle,
+        "config": chosen.config,
+        "override": dict(override),
+        "what": chosen.what,
+        "score": chosen.score,
+        "aim": chosen.aim,
+        "reached": metrics["mean"]["strict"][chosen.score],
+        "cases": metrics["cases"],
+        "classes": {name: means[chosen.score] for name, means in classes.items()},
+        "seconds": dict(seconds),
+        "commands": {step: _typed(words) for step, words in commands.items()},
+        "machine": {"cpus": os.cpu_count(), "threads": torch.get_num_threads(), "system": platform.platform()},
+        "versions": {"scanseg": __version__, "torch": torch.__version__, "python": platform.python_version()},
+    }
+
+
+def _tell(result: Mapping[str, Any]) -> int:
+    reached, aim, score = result["reached"], result["aim"], result["score"]
+    print(f"{result['bundle']}, {result['what']}")
+    for name, value in result["classes"].items():
+        print(f"  {name:<24} {'not there' if value is None else f'{value:.3f}'}")
+    used = result["seconds"]["training"]
+    print(f"Training took {used['cpu']:.0f} s of CPU time ({used['wall']:.0f} s on the clock)")
+    met = reached is not None and reached >= aim
+    value = "nothing" if reached is None else f"{reached:.3f}"
+    print(f"mean {score} {value} over {result['cases']} cases: the aim of {aim} is {'reached' if met else 'missed'}")
+    return 0 if met else 1
