@@ -8,6 +8,7 @@ import functools
 import importlib
 import inspect
 import io
+import re
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -93,7 +94,9 @@ def call(path: list[str], command: Command, words: list[str]) -> int:
     function = command.load()
     called = " ".join([PROGRAM, *path])
     texts = [name for name, kind in typing.get_type_hints(function).items() if kind is str or kind == str | None]
-    _check_flags(words, list(inspect.signature(function).parameters), texts, called)
+    parameters = list(inspect.signature(function).parameters)
+    _check_flags(words, [_public(name) for name in parameters], [_public(name) for name in texts], called)
+    words = [_private(word, parameters) for word in words]
     bound: list[inspect.BoundArguments] = []
 
     @functools.wraps(function)
@@ -109,6 +112,7 @@ def call(path: list[str], command: Command, words: list[str]) -> int:
         reason = next((line for line in told.getvalue().splitlines() if line.startswith("ERROR: ")), "wrong arguments")
         for theirs, ours in FIRE_SAYS.items():
             reason = reason.replace(theirs, ours)
+        reason = re.sub(r"(--\w+)_\b", r"\1", reason)
         raise UserError(f"{reason}; see {called} --help") from error
     return function(*bound[0].args, **bound[0].kwargs) or 0
 
@@ -123,13 +127,29 @@ def help_text(path: list[str], entry: Command | Table) -> str:
         tail = f"{called} COMMAND --help explains a command; --debug shows the traceback of an error."
         return "\n".join([f"Usage: {called} COMMAND …", "", "Commands:", *lines, "", tail])
     function = entry.load()
-    parameters = inspect.signature(function).parameters.values()
-    arguments = [p.name.upper() if place < entry.bare else _flag(p) for place, p in enumerate(parameters)]
-    return f"Usage: {' '.join([called, *arguments])}\n\n{inspect.getdoc(function)}"
+    parameters = list(inspect.signature(function).parameters.values())
+    arguments = [_public(p.name).upper() if place < entry.bare else _flag(p) for place, p in enumerate(parameters)]
+    text = inspect.getdoc(function) or ""
+    for name in (p.name for p in parameters if p.name != _public(p.name)):
+        text = text.replace(f" {name}: ", f" {_public(name)}: ")
+    return f"Usage: {' '.join([called, *arguments])}\n\n{text}"
+
+
+def _public(name: str) -> str:
+    """Flag of an argument: a word of Python's own, such as ``from``, has an underscore behind it in the code only."""
+    return name.removesuffix("_")
+
+
+def _private(word: str, parameters: Iterable[str]) -> str:
+    """A flag as Fire knows it, with the underscore; any other word as it is."""
+    flag, assigned, value = word.partition("=")
+    name = flag.removeprefix("--").replace("-", "_")
+    return f"--{name}_{assigned}{value}" if flag.startswith("--") and f"{name}_" in parameters else word
 
 
 def _flag(parameter: inspect.Parameter) -> str:
-    flag = f"--{parameter.name} {parameter.name.upper()}"
+    name = _public(parameter.name)
+    flag = f"--{name} {name.upper()}"
     return flag if parameter.default is parameter.empty else f"[{flag}]"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +38,16 @@ def check(dataset_dir: str, bundle: str | None = None, processes: int | None = N
     name = bundle or record.get("bundle")
     if name is None:
         raise UserError(f"{folder} has no dataset.json that names a bundle: give its name with --bundle")
-    check_choice("bundle", name, CLASSES)
+    classes = _classes(name, record)
 
     empty = set(record.get("empty_labels", ()))
     jobs = [
-        Job(folder, part, item, name, len(CLASSES[name]), item.get("label") in empty)
+        Job(folder, part, item, name, len(classes), item.get("label") in empty)
         for part, items in lists.items()
         for item in items
     ]
     found = {id(job): findings for job, findings in work(inspect, jobs, processes, "checking", "items")}
-    faults = [*_list_faults(lists, record, name)]
+    faults = [*_list_faults(lists, record, name, classes)]
     faults += [fault for job in jobs for fault in found[id(job)].faults]
     faults += _shared(jobs, [found[id(job)] for job in jobs])
     for fault in faults:
@@ -73,17 +73,31 @@ def _read(folder: Path) -> tuple[dict[str, list[dict[str, str]]], dict[str, Any]
 
 
 def _files(item: dict[str, Any]) -> dict[str, str]:
-    return {key: str(value) for key, value in item.items() if key in FOLDERS}
+    """Files by what they are; an image of several files, one for each channel, is "image", "image 1" and so on."""
+    files = {key: str(value) for key, value in item.items() if key in FOLDERS and not isinstance(value, list)}
+    channels = item["image"] if isinstance(item.get("image"), list) else []
+    return {f"image {n}" if n else "image": str(path) for n, path in enumerate(channels)} | files
 
 
-def _list_faults(lists: dict[str, list[dict[str, str]]], record: dict[str, Any], bundle: str) -> Iterator[str]:
+def _classes(name: str, record: dict[str, Any]) -> Sequence[str]:
+    """Names of the classes of a bundle: of a user's own bundle those in the data set that was made for it."""
+    labels = record.get("labels")
+    if name not in CLASSES and name == record.get("bundle") and isinstance(labels, dict):
+        return [labels.get(str(number), "") for number in range(len(labels))]
+    check_choice("bundle", name, CLASSES)
+    return CLASSES[name]
+
+
+def _list_faults(
+    lists: dict[str, list[dict[str, str]]], record: dict[str, Any], bundle: str, classes: Sequence[str]
+) -> Iterator[str]:
     for part in PARTS:
         if part not in lists:
             yield f"datalist.json: has no list {part}"
     if not lists.get("training"):
         yield "datalist.json: there is no training item"
     labels = record.get("labels")
-    if labels is not None and labels != {str(number): name for number, name in enumerate(CLASSES[bundle])}:
+    if labels is not None and labels != {str(number): name for number, name in enumerate(classes)}:
         yield f"dataset.json: its labels are not those of {bundle}"
     numbers = record.get("number", {})
     for part, items in lists.items():

@@ -101,7 +101,8 @@ def _read_csv(path: Path) -> list[dict[str, str]]:
 def _cases(output_dir: Path, dataset_dir: Path) -> list[Case]:
     cases = []
     for item in read_json(dataset_dir / "datalist.json").get("test", []):
-        image, name = dataset_dir / item["image"], case_name(item["image"])
+        first = item["image"] if isinstance(item["image"], str) else item["image"][0]  # of the channels
+        image, name = dataset_dir / first, case_name(first)
         label = dataset_dir / item["label"] if "label" in item else None
         prediction = output_dir / "predictions" / f"{name}_pred{'.nii.gz' if is_nifti(image) else '.png'}"
         cases.append(Case(name, image, label, prediction))
