@@ -65,7 +65,7 @@ def find_cases(source: Path, ignore: Path | None = None) -> tuple[list[Case], li
     if source.is_dir() and (source / "datalist.json").is_file():
         files = [Path(item["image"]) for item in inference_items(str(source))]
     elif source.is_dir():
-        files = sorted(path for path in source.rglob("*") if path.is_file() and not _hidden(path.relative_to(source)))
+        files = sorted(path for path in source.rglob("*") if _file(path) and not _hidden(path.relative_to(source)))
         files = [path for path in files if ignore is None or ignore not in path.resolve().parents]
     else:
         files = [source]
@@ -155,6 +155,10 @@ def _counted(cases: list[Case], taken: set[str]) -> list[Case]:
 
 def _relative(path: Path, root: Path) -> str:
     return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+
+
+def _file(path: Path) -> bool:
+    return path.is_file() or (path.is_symlink() and not path.exists())  # a link to nowhere is told as missing
 
 
 def _hidden(path: Path) -> bool:
