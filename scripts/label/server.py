@@ -60,11 +60,13 @@ def serve(studies: str, bundles: str, app: str = "label_app", host: str = "127.0
             "password: use a network that you trust, or a proxy with TLS",
             file=sys.stderr,
         )
-    _start(folder, where, [bundle.name for bundle in opened], host, port)
+    _start(folder, where, opened, host, port)
 
 
 def _check_studies(studies: str, bundles: Iterable[Bundle]) -> str:
     if studies.startswith(("http://", "https://")):
+        if pictures := [bundle.name for bundle in bundles if bundle.takes_pictures]:
+            raise UserError(f"{pictures[0]} reads pictures, which a DICOMweb server does not give: use a folder")
         return studies
     folder = Path(studies)
     if not folder.is_dir():
@@ -103,8 +105,10 @@ def _is_local(host: str) -> bool:
     return host == "localhost"
 
 
-def _start(app: Path, studies: str, names: list[str], host: str, port: int) -> None:
+def _start(app: Path, studies: str, bundles: Iterable[Bundle], host: str, port: int) -> None:
+    modalities = {str(bundle.takes["modality"]) for bundle in bundles}
     settings = {
+        "MONAI_LABEL_DICOMWEB_SEARCH_FILTER": json.dumps({"Modality": min(modalities)} if len(modalities) == 1 else {}),
         "MONAI_LABEL_DATASTORE_FILE_EXT": json.dumps([f"*{suffix}" for suffix in IMAGE_SUFFIXES]),
         "MONAI_LABEL_SESSION_PATH": str(app / "sessions"),
         "MONAI_LABEL_TRACKING_ENABLED": "false",
@@ -117,7 +121,7 @@ def _start(app: Path, studies: str, names: list[str], host: str, port: int) -> N
     os.chdir(app)  # MONAI Label reads a file .env of the current folder
     from monailabel.main import Main
 
-    conf = {"models": ",".join(names), "zoo_source": "local", "sam2": "false"}
+    conf = {"models": ",".join(bundle.name for bundle in bundles), "zoo_source": "local", "sam2": "false"}
     flags = [word for pair in conf.items() for word in ("--conf", *pair)]
     flags += ["--app", str(app), "--studies", studies, "--host", host, "--port", str(port)]
     sys.argv = ["monailabel", "start_server", *flags, "--uvicorn_app", "scripts.label.app.http:app"]

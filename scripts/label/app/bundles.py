@@ -11,6 +11,7 @@ from importlib import metadata
 from types import ModuleType
 from typing import Any
 
+import torch
 from fastapi import HTTPException
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.exception import MONAILabelException
@@ -67,6 +68,11 @@ class BundlesApp(sample_app().MyApp, MONAILabelApp):
             if not sent and not (datastore or self.datastore()).get_image_uri(image):
                 raise HTTPException(404, f"there is no image {image!r} among the studies")
             return super().infer(request, datastore)
+
+    def batch_infer(self, request: dict[str, Any], datastore: Any = None) -> dict[str, Any]:
+        """Segment many images; without a GPU on the CPU, where MONAI Label would count the GPUs and divide by them."""
+        several = request.get("multi_gpu", True) and torch.cuda.is_available()
+        return super().batch_infer({**request, "multi_gpu": several}, datastore)
 
     def train(self, request: dict[str, Any]) -> dict[str, Any]:
         """Train a bundle.

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
+from monailabel.datastore.local import LocalDatastore
+from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.tasks.train.bundle import BundleTrainTask
 
 from ...errors import UserError
@@ -44,7 +45,7 @@ class BundleTraining(BundleTrainTask):
         known = {name: value for name, value in recipe.items() if value is not None}
         return {**super().config(), **known, "model_filename": WEIGHTS, "run_id": "run"}
 
-    def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:
+    def __call__(self, request: dict[str, Any], datastore: LocalDatastore) -> dict[str, Any]:
         """Train, as MONAI Label does.
 
         Raises:
@@ -60,9 +61,9 @@ class BundleTraining(BundleTrainTask):
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _fetch_datalist(self, request: dict[str, Any], datastore: Datastore) -> list[dict[str, str]]:
-        datastore.datalist()  # a DICOMweb server has its labels brought here by this
-        studies = [_study(datastore, name) for name in datastore.get_labeled_images()]
+    def _fetch_datalist(self, request: dict[str, Any], datastore: LocalDatastore) -> list[dict[str, str]]:
+        datastore.datalist()  # brings the labels of a DICOMweb server into the local store, which the rest reads
+        studies = [_study(datastore, name) for name in LocalDatastore.get_labeled_images(datastore)]
         readable = [study for study in studies if is_picture(study.image) == self.bundle.takes_pictures]
         if not readable:
             raise UserError(f"no study for {self.bundle.name} has a final label yet: submit labels first")
@@ -103,9 +104,10 @@ def _options(request: Mapping[str, Any]) -> dict[str, Any]:
     return options
 
 
-def _study(datastore: Datastore, name: str) -> Study:
+def _study(datastore: LocalDatastore, name: str) -> Study:
     tag = DefaultLabelTag.FINAL
     told = datastore.get_label_info(name, tag).get("label_info")
     classes = {int(entry["idx"]): str(entry["name"]) for entry in told or () if {"idx", "name"} <= entry.keys()}
-    image, label = Path(datastore.get_image_uri(name)), Path(datastore.get_label_uri(name, tag))
-    return Study(name, image, label, classes or None)
+    image = LocalDatastore.get_image_uri(datastore, name)
+    label = LocalDatastore.get_label_uri(datastore, name, tag)
+    return Study(name, Path(image), Path(label), classes or None)

@@ -119,6 +119,16 @@ def test_inference_and_training(served, bundle):
     assert np.any(again != first)
 
 
+def test_batch_inference_saves_labels(served):
+    work, server, images = served
+    name = images["msvm_synapse"][0][0]
+    reply = server.infer_all("msvm_synapse", images=[name], device="cpu")
+    assert reply.status_code == 200, reply.text
+    expected, _ = answer(server, "msvm_synapse", name, work)
+    saved, _ = array(work / "studies" / "labels" / "original" / f"{name}.nii.gz")
+    np.testing.assert_array_equal(saved, expected)
+
+
 def test_training_that_cannot_be(served):
     _, server, images = served
     reply = server.train_now("msvm_synapse", max_epochs=1)
