@@ -1,0 +1,133 @@
+"""Federated training with NVIDIA FLARE."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from scripts.__main__ import main
+from tests.bundles.workflow import ROOT
+
+BUNDLE = ROOT / "bundles" / "msvm_acdc"
+SETTINGS = {"roi_size": [32, 32], "batch_size": 2, "num_workers": 0, "val_interval": 9}
+
+
+def scanseg(*arguments, cwd, timeout=500):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    command = [sys.executable, "-m", "scripts", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout)
+
+
+@pytest.fixture(scope="module")
+def sites(tmp_path_factory):
+    """Two data sets of 6 and 2 slices, the second in a folder with a space in its name."""
+    folder = tmp_path_factory.mktemp("federation")
+    done = scanseg("data", "sample", "--bundle", "msvm_acdc", "--out", "site a", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    (folder / "b").mkdir()
+    for entry in (folder / "site a").iterdir():
+        if entry.name != "datalist.json":
+            (folder / "b" / entry.name).symlink_to(entry)
+    datalist = json.loads((folder / "site a" / "datalist.json").read_text())
+    for name, training in (("site a", datalist["training"][:6]), ("b", datalist["training"][20:22])):
+        lists = {"training": training, "validation": datalist["validation"][:1], "test": []}
+        (folder / name / "datalist.json").write_text(json.dumps(lists))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def federation(sites):
+    """Two rounds over both data sets."""
+    pytest.importorskip("nvflare", reason="NVIDIA FLARE is not installed")
+    places = ("--sites", f"['{sites / 'site a'}','{sites / 'b'}']", "--out", "federation")
+    done = scanseg(
+        "federated", "simulate", BUNDLE, *places, "--rounds", 2, "--settings", json.dumps(SETTINGS), cwd=sites
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "has the weights of the best round" in done.stdout
+    return sites / "federation"
+
+
+def load(path):
+    return torch.load(path, weights_only=True)
+
+
+def test_every_site_trains_in_every_round(federation):
+    for site in ("site-1", "site-2"):
+        rows = list(csv.DictReader((federation / site / "history.csv").open()))
+        assert [row["epoch"] for row in rows] == ["1", "2"]
+        assert float(rows[0]["learning_rate"]) == 5e-4
+        assert float(rows[1]["learning_rate"]) == pytest.approx((5e-4 + 1e-6) / 2)  # the cosine spans both rounds
+
+
+def test_average_is_weighted_by_iterations(federation, sites):
+    """The first round again without a server; its average was validated in the second round, so it is the best."""
+    import argparse
+
+    from nvflare.client import FLModel
+
+    from scripts.federated.client import _algorithm, _round
+
+    initial, trained = load(federation / "initial.pt"), []
+    for name in ("site a", "b"):
+        arguments = argparse.Namespace(
+            bundle=str(BUNDLE),
+            dataset_dir=str(sites / name),
+            output_dir=str(sites / "again"),
+            epochs=1,
+            settings={"max_epochs": 2, **SETTINGS},
+        )
+        algorithm = _algorithm(arguments)
+        algorithm.initialize({})
+        trained.append(_round(algorithm, FLModel(params=dict(initial))))
+    steps = [result.meta["NUM_STEPS_CURRENT_ROUND"] for result in trained]
+    assert steps == [3, 1]
+    found = load(federation / "model.pt")
+    assert found.keys() == initial.keys()
+    for name, value in found.items():
+        expected = (3 * trained[0].params[name].double() + trained[1].params[name].double()) / 4
+        torch.testing.assert_close(value.double(), expected, rtol=1e-4, atol=1e-6, check_dtype=False)
+    assert 0 <= trained[0].metrics["val_mean_dice"] <= 1
+
+
+def test_exported_job_starts_from_given_weights(sites, tmp_path):
+    pytest.importorskip("nvflare", reason="NVIDIA FLARE is not installed")
+    torch.save({"weight": torch.arange(3.0)}, tmp_path / "weights.pt")
+    done = scanseg(
+        "federated", "export", BUNDLE, "--out", "job", "--clients", 3, "--weights", "weights.pt", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    (config,) = (tmp_path / "job").rglob("config_fed_server.json")
+    assert "initial.pt" in config.read_text()
+    assert torch.equal(load(config.parents[1] / "custom" / "initial.pt")["weight"], torch.arange(3.0))
+    (client,) = (tmp_path / "job").rglob("config_fed_client.json")
+    assert f"--bundle {BUNDLE}" in client.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["simulate", BUNDLE, "--sites", "a", "--out", "o"], "--sites a is no dataset_dir"),
+        (["simulate", BUNDLE, "--sites", "one", "--out", "o"], "--sites one is one data set"),
+        (["simulate", "nothing", "--sites", "one,one", "--out", "o"], "nothing is no bundle"),
+        (["simulate", BUNDLE, "--sites", "one,one", "--out", "one"], "--out one exists already"),
+        (["simulate", BUNDLE, "--sites", "one,one", "--out", "o", "--rounds", 0], "--rounds and --epochs must be 1"),
+        (
+            ["simulate", BUNDLE, "--sites", "one,one", "--out", "o", "--settings", "x"],
+            "--settings must be a dictionary",
+        ),
+        (["export", BUNDLE, "--out", "o", "--weights", "w.pt"], "--weights w.pt does not exist"),
+    ],
+)
+def test_mistakes_are_told(arguments, told, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("nvflare", reason="NVIDIA FLARE is not installed")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "datalist.json").write_text("{}")
+    assert main(["federated", *map(str, arguments)]) == 2
+    assert told in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one"]
