@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from monai.networks.layers.factories import Conv, Norm
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from components.blocks.pointwise import pointwise_conv
+from components.kernels import instance_norm
 
 NEGATIVE_SLOPE = 0.01
 
@@ -49,13 +51,18 @@ class ResidualBlock(nn.Module):
         self.norm1 = norm(out_channels, eps=1e-5, affine=True)
         self.conv2 = conv(out_channels, out_channels, kernel_size, 1, padding)
         self.norm2 = norm(out_channels, eps=1e-5, affine=True)
-        self.shortcut = conv(in_channels, out_channels, 1, stride) if project else nn.Identity()
+        self.shortcut = pointwise_conv(spatial_dims, in_channels, out_channels, stride) if project else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_channels, *spatial) → (B, out_channels, *spatial / stride)."""
-        out = F.leaky_relu(self.norm1(self.conv1(x)), NEGATIVE_SLOPE, inplace=True)
-        out = self.norm2(self.conv2(out)) + self.shortcut(x)
-        return F.leaky_relu(out, NEGATIVE_SLOPE, inplace=True)
+        out = _norm_activate(self.norm1, self.conv1(x))
+        out = self.conv2(out)  # frees the activation, the largest temporary, before the shortcut is computed
+        return _norm_activate(self.norm2, out, self.shortcut(x))
+
+
+def _norm_activate(norm: nn.Module, x: Tensor, residual: Tensor | None = None) -> Tensor:
+    """Apply the parameters of an instance norm, add the residual and activate; x is not used afterwards."""
+    return instance_norm(x, norm.weight, norm.bias, residual, norm.eps, NEGATIVE_SLOPE, inplace=True)
 
 
 def residual_blocks(

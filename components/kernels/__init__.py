@@ -4,7 +4,7 @@ One folder an operator: ``scan`` (selective scan), ``cross_scan`` (selective sca
 ``matrix_lstm`` (mLSTM cell). In each, ``naive.py`` is the definition that all other back ends are tested against.
 """
 
-from components.kernels.ops import cross_selective_scan, mlstm, selective_scan
+from components.kernels.ops import cross_selective_scan, instance_norm, mlstm, selective_scan
 from components.kernels.registry import BackendRecord, BackendUnavailableError, backends, use_backend
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "BackendUnavailableError",
     "backends",
     "cross_selective_scan",
+    "instance_norm",
     "mlstm",
     "selective_scan",
     "use_backend",

@@ -96,7 +96,12 @@ _MAMBA = Backend("mamba_ssm", ("cuda",), "mamba_ssm", "pip install 'scanseg[mamb
 _NAIVE = Backend("naive", _ANY_DEVICE, traceable=True, automatic=False)
 _TORCH = Backend("torch", _ANY_DEVICE, traceable=True)
 
-FOLDERS = {"selective_scan": "scan", "cross_selective_scan": "cross_scan", "mlstm": "matrix_lstm"}
+FOLDERS = {
+    "selective_scan": "scan",
+    "cross_selective_scan": "cross_scan",
+    "mlstm": "matrix_lstm",
+    "instance_norm": "norm",
+}
 
 # In order of preference: "auto" takes the first that runs on the device of the input.
 TABLE: dict[str, tuple[Backend, ...]] = {
@@ -114,6 +119,7 @@ TABLE: dict[str, tuple[Backend, ...]] = {
         ),
         _NAIVE,
     ),
+    "instance_norm": (_NUMBA, _TORCH, _NAIVE),
 }  # fmt: skip
 
 
@@ -121,7 +127,7 @@ def backends(op: str) -> list[BackendRecord]:
     """List the back ends of an operator, the preferred one first.
 
     Args:
-        op: "selective_scan", "cross_selective_scan" or "mlstm".
+        op: "selective_scan", "cross_selective_scan", "mlstm" or "instance_norm".
 
     Returns:
         One :class:`BackendRecord` for each back end.

@@ -6,19 +6,6 @@ from monai.data import MetaTensor
 from torch import Tensor
 
 
-def channels_last(x: Tensor) -> Tensor:
-    """Order the memory of (B, C, *spatial) by voxels, then channels: the order in which CPU convolutions are fastest.
-
-    Written so that an image of one channel, whose two orders are the same memory, is also marked as channels-last.
-
-    Example:
-        >>> import torch
-        >>> channels_last(torch.zeros(1, 1, 2, 3)).stride()
-        (6, 1, 3, 1)
-    """
-    return x.movedim(1, -1).contiguous().movedim(-1, 1)
-
-
 def plain(x: Tensor) -> Tensor:
     """View MONAI's MetaTensor as a plain tensor; another tensor, such as a tracer's, is returned as it is.
 

@@ -8,14 +8,16 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
-from monai.networks.layers.factories import Conv
 from monai.utils import ensure_tuple_rep
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from components.blocks.checkpoint import run_blocks
+from components.blocks.pointwise import pointwise_conv
 from components.blocks.residual import ResidualBlock, init_convolutions, residual_blocks
+from components.blocks.upsample import upsample_concatenate
 from components.blocks.vil import ViLLayer
+from components.kernels.layout import by_rows, channels_last
 from components.networks.inputs import plain
 from components.validation import check_choice
 
@@ -52,16 +54,19 @@ class UpBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.use_checkpoint = use_checkpoint
-        self.scale = tuple(float(factor) for factor in stride)
+        self.stride = tuple(stride)
         self.takes_skip = takes_skip
-        self.project = Conv[Conv.CONV, spatial_dims](in_channels, out_channels, 1)
+        self.project = pointwise_conv(spatial_dims, in_channels, out_channels)
         merged = 2 * out_channels if takes_skip else out_channels
         self.blocks = residual_blocks(spatial_dims, merged, out_channels, kernel_size, count=blocks)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """(B, in_channels, *spatial) and skip (B, out_channels, *spatial · stride) → the shape of skip."""
-        x = F.interpolate(self.project(x), scale_factor=self.scale, mode="nearest")
-        x = torch.cat([x, skip], 1) if self.takes_skip else x
+        x = self.project(x)
+        if self.takes_skip:
+            x = upsample_concatenate(x, skip, self.stride)
+        else:
+            x = F.interpolate(x, scale_factor=[float(factor) for factor in self.stride], mode="nearest")
         return run_blocks(self.blocks, x, self.use_checkpoint and self.training)
 
 
@@ -195,8 +200,9 @@ class XLSTMUNet(nn.Module):
             )
             for s, count in zip(reversed(range(n - 1)), decoder_blocks, strict=True)
         )
-        conv = Conv[Conv.CONV, spatial_dims]
-        self.heads = nn.ModuleList(conv(width, out_channels, 1) for width in reversed(features[:-1]))
+        self.heads = nn.ModuleList(
+            pointwise_conv(spatial_dims, width, out_channels) for width in reversed(features[:-1])
+        )
         self.heads[:-1].requires_grad_(deep_supervision)
         init_convolutions(self)
 
@@ -219,14 +225,14 @@ class XLSTMUNet(nn.Module):
 
     def deep_outputs(self, x: Tensor) -> list[Tensor]:
         """Compute the logits of every decoder stage in either mode, finest first."""
-        maps = self._decode(x)
-        return [head(features) for head, features in zip(reversed(self.heads), reversed(maps), strict=True)]
+        return [head(features) for head, features in zip(self.heads, self._decode(x), strict=True)][::-1]
 
     def _decode(self, x: Tensor) -> list[Tensor]:
         """Feature maps of the decoder stages, coarsest first."""
         self._check(x)
         checkpointing = self.use_checkpoint and self.training
-        x = run_blocks(self.stem, plain(x), checkpointing)
+        x = plain(x)
+        x = run_blocks(self.stem, channels_last(x) if by_rows(x) else x, checkpointing)
         skips = []
         for stage, layer in zip(self.stages, self.stage_layers, strict=True):
             x = run_blocks([*stage, layer], x, checkpointing)

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from components.kernels.layout import from_rows, to_rows
 from components.kernels.scan.numba import Path, padding, scan_backward, scan_forward
 
 
@@ -43,15 +44,6 @@ def _paths(height: int, width: int) -> tuple[Path, Path, Path, Path]:
     )
 
 
-def _sequence(image: Tensor) -> Tensor:
-    """(B, C, H, W) to (B, H·W, C), without a copy for channels-last memory."""
-    return image.permute(0, 2, 3, 1).contiguous().flatten(1, 2)
-
-
-def _image(sequence: Tensor, like: Tensor) -> Tensor:
-    return sequence.unflatten(1, like.shape[2:]).permute(0, 3, 1, 2)
-
-
 def _project(x: Tensor, x_proj_weight: Tensor, rank: int) -> tuple[Tensor, Tensor, Tensor]:
     """Project all pixels at once: dt (4, B, L, R); B and C (4, B, L, 1, N)."""
     projected = torch.einsum("blc,kmc->kblm", x, x_proj_weight)
@@ -63,21 +55,21 @@ def _project(x: Tensor, x_proj_weight: Tensor, rank: int) -> tuple[Tensor, Tenso
 def _scan(
     x: Tensor, x_proj_weight: Tensor, dt_projs_weight: Tensor, dt_projs_bias: Tensor, A: Tensor, D: Tensor
 ) -> Tensor:
-    sequence = _sequence(x)
+    sequence = to_rows(x)
     dt, B, C = _project(sequence, x_proj_weight, dt_projs_weight.shape[-1])
     y = sequence * D
     for k, path in enumerate(_paths(*x.shape[2:])):
         delta = F.linear(dt[k], dt_projs_weight[k], dt_projs_bias[k])
         scan_forward(sequence, delta, B[k], C[k], A[k], path, True, y)
         del delta  # else it would live until the next one has been computed
-    return _image(y, x)
+    return from_rows(y, x)
 
 
 @torch.library.custom_op("scanseg::cross_selective_scan_numba_backward", mutates_args=(), device_types="cpu")
 def _scan_backward(
     x: Tensor, x_proj_weight: Tensor, dt_projs_weight: Tensor, dt_projs_bias: Tensor, A: Tensor, D: Tensor, dy: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    sequence, dout = _sequence(x), _sequence(dy)
+    sequence, dout = to_rows(x), to_rows(dy)
     dt, B, C = _project(sequence, x_proj_weight, dt_projs_weight.shape[-1])
     dx = dout * D
     dD = torch.einsum("blc,blc->c", sequence, dout)
@@ -93,7 +85,7 @@ def _scan_backward(
     d_proj = torch.stack(dprojected)
     dx += torch.einsum("kblm,kmc->blc", d_proj, x_proj_weight)
     d_x_proj_weight = torch.einsum("kblm,blc->kmc", d_proj, sequence)
-    return _image(dx, x), d_x_proj_weight, torch.stack(d_weight), torch.stack(d_bias), torch.stack(dA), dD
+    return from_rows(dx, x), d_x_proj_weight, torch.stack(d_weight), torch.stack(d_bias), torch.stack(dA), dD
 
 
 @_scan.register_fake

@@ -7,9 +7,6 @@ the states of one block of rows at a time.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numba
@@ -18,11 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from components.kernels.compiled import jit, threads
 from components.kernels.scan.elementary import exp, sigmoid, softplus
 
 LANES = 48  # rows that a thread takes at a time: divides the published widths, and is three AVX-512 registers
-_OPTIONS = {"nogil": True, "fastmath": {"contract", "reassoc", "nsz", "arcp"}, "error_model": "numpy"}
-_serial = threading.Lock()  # numba's default threading layer aborts the process on concurrent calls
 
 
 class Path(NamedTuple):
@@ -35,39 +31,12 @@ class Path(NamedTuple):
     inner_stride: int
 
 
-def _jit(**options: bool) -> Callable[[Callable], Callable]:
-    """Compile with numba; the machine code is kept on disk where a cache folder can be written."""
-
-    def decorate(function: Callable) -> Callable:
-        try:
-            return numba.njit(cache=True, **_OPTIONS, **options)(function)
-        except RuntimeError:  # neither the package's folder nor the user's cache can be written
-            return numba.njit(**_OPTIONS, **options)(function)
-
-    return decorate
-
-
-@contextmanager
-def _threads() -> Iterator[None]:
-    """Run kernels on as many threads as PyTorch uses, one kernel at a time."""
-    wanted = torch.get_num_threads()
-    with _serial:
-        before = numba.get_num_threads()
-        numba.set_num_threads(max(1, min(wanted, numba.config.NUMBA_NUM_THREADS)))
-        try:
-            yield
-        finally:
-            numba.set_num_threads(before)
-            if torch.get_num_threads() != wanted:  # numba's first kernel changes the OpenMP setting that both share
-                torch.set_num_threads(wanted)
-
-
 # In the kernels every row of LANES numbers is sliced before its loop: an index that numba cannot prove to be positive
 # costs the loop its vector form. Both blocks write out their step sizes: as a function of its own that made a scan
 # without softplus 1.4 times as slow.
 
 
-@_jit()
+@jit()
 def _forward_block(x, dt, B, C, A, path, use_softplus, first, y):  # noqa: ANN001, ANN202
     """The rows first … first + LANES of x, dt, y (L, rows); B, C (L, N); A (N, LANES)."""
     last, states = first + LANES, A.shape[0]
@@ -94,7 +63,7 @@ def _forward_block(x, dt, B, C, A, path, use_softplus, first, y):  # noqa: ANN00
                     y_row[c] += a * h[s, c]
 
 
-@_jit(parallel=True)
+@jit(parallel=True)
 def _forward(x, dt, B, C, A, path, use_softplus, y):  # noqa: ANN001, ANN202
     """Add the scan of x to y: x, dt, y (batch, L, rows); B, C (batch, L, groups, N); A (N, rows)."""
     batch, _, rows = x.shape
@@ -107,7 +76,7 @@ def _forward(x, dt, B, C, A, path, use_softplus, y):  # noqa: ANN001, ANN202
         _forward_block(x[b], dt[b], B[b, :, g], C[b, :, g], A[:, first:last].copy(), path, use_softplus, first, y[b])
 
 
-@_jit()
+@jit()
 def _backward_block(x, dt, B, C, A, path, use_softplus, first, dy, dx, ddt, dB, dC, dA):  # noqa: ANN001, ANN202
     """One block of rows, shapes as in :func:`_forward_block`; dB, dC (L, N) and dA (N, rows) are written."""
     length, last, states = path.outer * path.inner, first + LANES, A.shape[0]
@@ -174,7 +143,7 @@ def _backward_block(x, dt, B, C, A, path, use_softplus, first, dy, dx, ddt, dB, 
     dA[:, first:last] = sum_dA
 
 
-@_jit(parallel=True)
+@jit(parallel=True)
 def _backward(x, dt, B, C, A, path, use_softplus, dy, dx, ddt, dB, dC, dA):  # noqa: ANN001, ANN202
     """Add the gradient of x to dx and write the others.
 
@@ -208,7 +177,7 @@ def scan_forward(
         use_softplus: whether Δ = softplus(dt), else Δ = dt.
         y: like x; added to.
     """
-    with _threads():
+    with threads():
         _forward(*_arrays(x, dt, B, C, A), path, use_softplus, y.numpy())
 
 
@@ -226,7 +195,7 @@ def scan_backward(
     ddt = torch.empty_like(x)
     dB, dC = x.new_empty(2, blocks, *B.shape)
     dA = x.new_empty(batch, *A.shape)
-    with _threads():
+    with threads():
         _backward(*_arrays(x, dt, B, C, A), path, use_softplus, *_arrays(dy, dx, ddt, dB, dC, dA))
     return ddt, dB.sum(0), dC.sum(0), dA.sum(0)
 

@@ -1,0 +1,35 @@
+"""Feature maps as rows of channels, the order in which the numba kernels and CPU convolutions are fastest."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from components.kernels.registry import recording
+
+
+def by_rows(x: Tensor) -> bool:
+    """Whether a network should keep ``x`` and its maps channels-last: on a CPU, unless an exporter records it."""
+    return x.device.type == "cpu" and not recording()
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """Order the memory of (B, C, *spatial) by voxels, then channels.
+
+    Written so that an image of one channel, whose two orders are the same memory, is also marked as channels-last.
+
+    Example:
+        >>> import torch
+        >>> channels_last(torch.zeros(1, 1, 2, 3)).stride()
+        (6, 1, 3, 1)
+    """
+    return x.movedim(1, -1).contiguous().movedim(-1, 1)
+
+
+def to_rows(x: Tensor) -> Tensor:
+    """(B, C, *spatial) to contiguous (B, voxels, C); no copy where x is channels-last in memory."""
+    return x.movedim(1, -1).contiguous().flatten(1, -2)
+
+
+def from_rows(rows: Tensor, like: Tensor) -> Tensor:
+    """(B, voxels, C) to (B, C, *spatial), channels-last in memory, with the spatial size of ``like``; no copy."""
+    return rows.unflatten(1, like.shape[2:]).movedim(-1, 1)
