@@ -1,0 +1,303 @@
+"""The checks that run a bundle: the program of the isolated process. It imports MONAI, and the bundle's components.
+
+``running.py JOB.json`` writes one line of JSON a check to its standard output; what the checks print goes to a log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import tempfile
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.bundle import (
+    ConfigParser,
+    ConfigWorkflow,
+    ckpt_export,
+    load,
+    onnx_export,
+    verify_metadata,
+    verify_net_in_out,
+)
+
+TOLERANCE = 1e-4
+"""Largest difference of an exported network from the one in PyTorch, absolute and relative to the value."""
+NETWORK = "network_def"
+
+
+class Skip(Exception):
+    """A check that cannot be made here, with the reason."""
+
+
+class Bundle:
+    """A bundle and what its checks share.
+
+    Args:
+        job: root, components, name, weights, dataset_dir, schema, exporter and work, a folder for files.
+    """
+
+    def __init__(self, job: dict[str, Any]) -> None:
+        self.root, self.name = Path(job["root"]), job["name"]
+        self.dataset_dir, self.schema, self.exporter = job["dataset_dir"], job["schema"], job["exporter"]
+        self.work = Path(job["work"])
+        self.weights = job["weights"]
+        self.meta_file = str(self.root / "configs" / "metadata.json")
+        self.settings = {"bundle_root": str(self.root), "device": "$torch.device('cpu')"}
+        self.shape: list[int] = []
+
+    def config(self, name: str) -> str:
+        """Path of a config."""
+        return str(self.root / "configs" / f"{name}.json")
+
+    def network(self) -> torch.nn.Module:
+        """A network as the inference config defines it, on the CPU, with the weights of these checks.
+
+        Weights are those of the bundle; where it has none, the first network's random ones.
+        """
+        parser = ConfigParser()
+        parser.read_config(self.config("inference"))
+        parser.read_meta(self.meta_file)
+        parser.update(self.settings)
+        torch.manual_seed(0)
+        network = parser.get_parsed_content(NETWORK).eval()
+        if self.weights is None:
+            self.weights = str(self.work / "model.pt")
+            torch.save(network.state_dict(), self.weights)
+        network.load_state_dict(torch.load(self.weights, map_location="cpu", weights_only=True))
+        self.shape = self.shape or input_shape(network, parser)
+        return network
+
+    def export(self, function: Callable[..., None], path: Path, **more: Any) -> torch.nn.Module:
+        """Export by a command of MONAI, and return the network that was exported."""
+        network = self.network()
+        function(
+            net_id=NETWORK,
+            filepath=str(path),
+            ckpt_file=self.weights,
+            meta_file=self.meta_file,
+            config_file=self.config("inference"),
+            input_shape=self.shape,
+            **more,
+            **self.settings,
+        )
+        return network
+
+
+def input_shape(network: torch.nn.Module, parser: ConfigParser) -> list[int]:
+    """A small input that the network takes, (1, channels, *spatial).
+
+    That is the one of the metadata, with 1 for the free numbers in it. A network that says by what its input must be
+    divisible, and takes any such size, gets twice that.
+    """
+    image = parser["_meta_::network_data_format::inputs::image"]
+    sizes = [eval_size(size) for size in image["spatial_shape"]]
+    stride = getattr(network, "total_stride", None)
+    if stride is not None and not getattr(network, "fixed_size", True):
+        sizes = [2 * size for size in stride]
+    return [1, image["num_channels"], *sizes]
+
+
+def eval_size(size: int | str) -> int:
+    """Size of one axis for n = p = 1: a number, the number in such as ``"32*n"``, or 1 for ``"*"``."""
+    digits = "".join(letter if letter.isdigit() else " " for letter in str(size)).split()
+    return int(digits[0]) if digits else 1
+
+
+def metadata(bundle: Bundle) -> str:
+    """MONAI's verify_metadata against the schema."""
+    needs("jsonschema")
+    with contextlib.redirect_stdout(sys.stderr):
+        verify_metadata(meta_file=bundle.meta_file, filepath=bundle.schema)
+    return ""
+
+
+def in_out(bundle: Bundle) -> str:
+    """MONAI's verify_net_in_out: the network takes and gives the channels and types of the metadata."""
+    bundle.network()
+    spatial = {"_meta_::network_data_format::inputs::image::spatial_shape": bundle.shape[2:]}
+    verify_net_in_out(
+        net_id=NETWORK,
+        meta_file=bundle.meta_file,
+        config_file=bundle.config("inference"),
+        **spatial,
+        **{**bundle.settings, "device": "cpu"},
+    )
+    return "input " + " × ".join(map(str, bundle.shape))
+
+
+def properties(bundle: Bundle, config: str, kind: str, names: tuple[str, ...]) -> str:
+    """MONAI's check_properties, and the ids that are run."""
+    workflow = ConfigWorkflow(
+        config_file=bundle.config(config),
+        meta_file=bundle.meta_file,
+        logging_file=str(bundle.root / "configs" / "logging.conf"),
+        workflow_type=kind,
+        dataset_dir=bundle.dataset_dir,
+        output_dir=str(bundle.work / "output"),
+        **bundle.settings,
+    )
+    workflow.initialize()
+    if wrong := workflow.check_properties():
+        raise ValueError(f"missing or in the wrong place: {', '.join(wrong)}")
+    for name in names:
+        if not workflow.parser.get(name):
+            raise ValueError(f"there is no {name!r} to run")
+    return ""
+
+
+def train_properties(bundle: Bundle) -> str:
+    """Properties of the training."""
+    return properties(bundle, "train", "train", ("run", "training"))
+
+
+def infer_properties(bundle: Bundle) -> str:
+    """Properties of the inference."""
+    return properties(bundle, "inference", "infer", ("run", "inferring"))
+
+
+def loaded_with(bundle: Bundle) -> str:
+    """MONAI's load into a given network takes over every tensor."""
+    network, fresh = bundle.network(), bundle.network()
+    for parameter in fresh.parameters():
+        torch.nn.init.zeros_(parameter.data)
+    compare(network, load(bundle.name, model=fresh, **bundle_place(bundle)))
+    return ""
+
+
+def loaded_without(bundle: Bundle) -> str:
+    """MONAI's load makes the network itself, by the training and by the inference config."""
+    network = bundle.network()
+    for kind in ("train", "inference"):
+        settings = {**bundle.settings, "dataset_dir": bundle.dataset_dir, "output_dir": str(bundle.work / "output")}
+        compare(network, load(bundle.name, workflow_type=kind, args_file=settings, **bundle_place(bundle)))
+    return ""
+
+
+def torchscript(bundle: Bundle) -> str:
+    """MONAI's ckpt_export, by tracing, and the agreement of the result."""
+    path = bundle.work / "model.ts"
+    network = bundle.export(ckpt_export, path, use_trace=True)
+    module, meta, _ = load(bundle.name, load_ts_module=True, **{**bundle_place(bundle), "model_file": str(path)})
+    if not meta.get("network_data_format"):
+        raise ValueError("the exported file lacks the metadata")
+    x = example(bundle)
+    with torch.no_grad():
+        return agreement(network(x), module(x))
+
+
+def onnx(bundle: Bundle) -> str:
+    """MONAI's onnx_export, and the agreement of what ONNX Runtime makes of it."""
+    needs("onnx", "onnxscript", "onnxruntime")
+    import onnxruntime
+
+    path = bundle.work / "model.onnx"
+    newer = bundle.exporter == "dynamo"
+    network = bundle.export(onnx_export, path, use_trace=not newer, converter_kwargs={} if newer else {"dynamo": False})
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    x = example(bundle)
+    (out,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+    with torch.no_grad():
+        return agreement(network(x), torch.from_numpy(out))
+
+
+CHECKS: dict[str, Callable[[Bundle], str]] = {
+    "verify_metadata": metadata,
+    "verify_net_in_out": in_out,
+    "train properties": train_properties,
+    "inference properties": infer_properties,
+    "load with a network": loaded_with,
+    "load": loaded_without,
+    "ckpt_export": torchscript,
+    "onnx_export": onnx,
+}
+
+
+def bundle_place(bundle: Bundle) -> dict[str, Any]:
+    """Arguments of load that name the bundle's folder and the weights, and keep it from downloading."""
+    place = {"bundle_dir": str(bundle.root.parent), "model_file": bundle.weights, "device": "cpu"}
+    return {**place, "source": "github", "repo": "none/none/none"}
+
+
+def compare(network: torch.nn.Module, other: torch.nn.Module) -> None:
+    """Raise ValueError unless two networks have equal tensors."""
+    state = other.state_dict()
+    for name, tensor in network.state_dict().items():
+        if name not in state or not torch.equal(tensor, state[name]):
+            raise ValueError(f"{name} was not loaded")
+
+
+def example(bundle: Bundle) -> torch.Tensor:
+    """An input that the export has not seen."""
+    return torch.randn(bundle.shape, generator=torch.Generator().manual_seed(1))
+
+
+def agreement(expected: torch.Tensor, found: torch.Tensor) -> str:
+    """Largest difference, in words; AssertionError where it is too large."""
+    torch.testing.assert_close(found, expected, rtol=TOLERANCE, atol=TOLERANCE)
+    return f"largest difference {(found - expected).abs().max():.1e}"
+
+
+def needs(*packages: str) -> None:
+    """Raise Skip where an optional package is missing."""
+    for package in packages:
+        try:
+            __import__(package)
+        except ImportError as error:
+            raise Skip(f"needs the package {package}: install the extra scanseg[export,label]") from error
+
+
+@contextlib.contextmanager
+def fresh_start() -> Iterator[None]:
+    """Give a check the search path and the modules of a new process, as far as the bundle can tell."""
+    path = list(sys.path)
+    try:
+        yield
+    finally:
+        sys.path[:] = path
+        for name in [name for name in sys.modules if name.partition(".")[0] == "components"]:
+            del sys.modules[name]
+
+
+def reason(error: BaseException) -> str:
+    """The cause of an error in one line."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join([f"{type(error).__name__}:", *lines[:4]])[:400]
+
+
+def main(job: dict[str, Any]) -> None:
+    """Make all checks of a job and tell the results."""
+    results = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what the checks print goes where errors go
+    warnings.simplefilter("ignore")
+    bundle = Bundle(job)
+    for name in job["checks"]:
+        status, why = "ok", ""
+        with fresh_start(), tempfile.TemporaryDirectory(dir=bundle.work) as folder:
+            os.chdir(folder)
+            try:
+                why = CHECKS[name](bundle)
+                where = Path(sys.modules["components"].__file__ or "").parent if "components" in sys.modules else None
+                if where is not None and where.resolve() != Path(job["components"]).resolve():
+                    raise ImportError(f"components came from {where}")
+                if left := os.listdir("."):
+                    raise ValueError(f"{left[0]} was written into the current folder")
+            except Skip as error:
+                status, why = "skipped", str(error)
+            except Exception as error:  # whatever a bundle does is a result
+                traceback.print_exc()
+                status, why = "FAILED", reason(error)
+            os.chdir(bundle.work)
+        print(json.dumps({"check": name, "status": status, "why": why}), file=results, flush=True)
+
+
+if __name__ == "__main__":
+    main(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
