@@ -52,12 +52,16 @@ class BundleTraining(BundleTrainTask):
             UserError: if there is nothing to train on, or a study or an option is wrong.
         """
         self.options = _options({"val_interval": VAL_INTERVAL, **request})
+        weights = Path(self.bundle_path) / "models" / WEIGHTS[0]
+        if request.get("pretrained", True) and not weights.is_file():
+            raise UserError(f"{weights} is missing: start the server again, or train with pretrained false")
         if not 0 <= request.get("val_split", 0.2) < 1:
             raise UserError(f"val_split has to be from 0 to below 1, not {request['val_split']}")
         shutil.rmtree(self.folder, ignore_errors=True)
         try:
             # With an empty run_id, which 3D Slicer sends, MONAI runs all that the config can run: each training twice.
-            return super().__call__({**request, "run_id": request.get("run_id") or "run"}, datastore)
+            run_id = request.get("run_id") or "run"
+            return super().__call__({**request, **self.options, "run_id": run_id}, datastore)
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -79,9 +83,9 @@ class BundleTraining(BundleTrainTask):
         if is_slicewise(self.bundle):
             overrides["train#dataset#data"] = slices(training, self.bundle, self.folder / "slices")
         epochs = overrides["train#trainer#max_epochs"]
-        interval = min(self.options.pop("val_interval"), epochs) if validation else epochs + 1
+        interval = min(self.options["val_interval"], epochs) if validation else epochs + 1
         # The learning rate's schedule has the length of this training, not of the recipe.
-        overrides |= {"max_epochs": epochs, "val_interval": interval, **self.options}
+        overrides |= {**self.options, "max_epochs": epochs, "val_interval": interval}
         if str(overrides["device"]).startswith("cpu"):
             overrides["amp"] = False
         return overrides
@@ -93,7 +97,7 @@ class BundleTraining(BundleTrainTask):
 
 def _options(request: Mapping[str, Any]) -> dict[str, Any]:
     options = {}
-    for name, kind in OPTIONS.items():
+    for name, kind in {**OPTIONS, "max_epochs": int}.items():
         if name in request:
             try:
                 options[name] = kind(request[name])

@@ -135,6 +135,7 @@ def test_training_that_cannot_be(served):
     assert reply.status_code == 422
     assert "no study for msvm_synapse has a final label yet" in reply.json()["detail"]
     assert "batch_size has to be a number" in server.train_now("msvm_synapse", batch_size="x").json()["detail"]
+    assert "max_epochs has to be above 0" in server.train_now("msvm_synapse", max_epochs=0).json()["detail"]
     assert "val_split has to be from 0" in server.train_now("msvm_synapse", val_split=1).json()["detail"]
     name, label, told = images["msvm_synapse"][0]
     server.submit(name, label, [{**told[0], "name": "tumour"}, *told[1:]])
@@ -157,6 +158,7 @@ def test_weights_that_do_not_fit_are_refused(served):
         reply = server.infer("msvm_synapse", name)
         assert reply.status_code == 422
         assert "model.pt is missing" in reply.json()["detail"]
+        assert "model.pt is missing" in server.train_now("msvm_synapse").json()["detail"]
     finally:
         weights.write_bytes(good)
     assert server.infer("msvm_synapse", name).status_code == 200
