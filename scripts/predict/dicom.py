@@ -155,21 +155,31 @@ def read_series(files: Sequence[Path], modality: str) -> Volume:
             volume = hd.Image.from_dataset(first, copy=False).get_volume(**settings)
         else:
             tolerance = check_slices(datasets)
-            if len(datasets) == 1 and first.get("SliceThickness") and not first.get("SpacingBetweenSlices"):
-                first.SpacingBetweenSlices = first.SliceThickness
-            volume = hd.get_volume_from_series(datasets, atol=tolerance, orientation_tol=1e-3, **settings)
+            # What highdicom compares exactly or takes as given is often rounded, missing or wrong in files.
+            for dataset in datasets:
+                dataset.ImageOrientationPatient = first.ImageOrientationPatient
+                dataset.PixelSpacing = first.PixelSpacing
+                if len(datasets) > 1:
+                    dataset.SpacingBetweenSlices = None
+                elif not dataset.get("SpacingBetweenSlices"):
+                    dataset.SpacingBetweenSlices = dataset.get("SliceThickness") or 1
+            volume = hd.get_volume_from_series(datasets, atol=tolerance, **settings)
     except UserError:
         raise
     except NotImplementedError as error:
         raise ValueError(_undecodable(first)) from error
     except (AttributeError, RuntimeError, ValueError) as error:
         told = " ".join(str(error).split())
-        if "ecompress" in told or "decod" in told or "plugin" in told:
+        if "missing dependencies" in told:
             raise ValueError(_undecodable(first)) from error
+        if "exceptions were raised" in told:
+            raise ValueError(
+                f"its pixels ({first.file_meta.TransferSyntaxUID.name}) are damaged: copy it again"
+            ) from error
         raise ValueError(told) from error
     for dataset in datasets:
         del dataset.PixelData
-        # These are often wrong or missing, and highdicom copies them into a segmentation.
+        # highdicom copies these into a segmentation.
         dataset.SpacingBetweenSlices = volume.spacing_between_slices
         dataset.SliceThickness = dataset.get("SliceThickness") or volume.spacing_between_slices
     return _as_volume(volume, datasets)

@@ -20,6 +20,7 @@ def write_series(folder, image, modality="CT", number=3, order=7, **tags):
     common = {
         "0008|0016": CLASSES[modality],
         "0008|0060": modality,
+        "0008|0070": "SimpleITK",
         "0010|0010": "Doe^Jane",
         "0010|0020": "patient",
         "0020|000d": uid(),

@@ -11,7 +11,7 @@ SMALL = {
     "msvm_synapse": {"roi_size": [32, 32]},
     "msvm_acdc": {"roi_size": [32, 32]},
     "xlstm_abdomen_mri_3d": {"patch_size": [8, 16, 16], "pixdim": [12.0, 6.0, 6.0], **_STAGES},
-    "xlstm_cells": {"patch_size": [32, 32], **_STAGES},
+    "xlstm_cells": {"patch_size": [48, 80], **_STAGES},
     "xlstm_endoscopy": {"patch_size": [32, 32], **_STAGES},
 }
 """Overrides that make the work small; the rest of the recipe is as it is."""
