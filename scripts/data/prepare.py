@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,14 @@ SOURCES: dict[str, str] = {
 }
 """For each bundle the module whose LAYOUTS are the forms in which its data set is in circulation."""
 
+VALIDATION = ("held_out", "none")
+"""What becomes of the cases that are kept apart to select the weights."""
+
 STATE = ".prepare"
 """Folder inside an unfinished data set: what it is made of, and a record of each case that is done."""
 
 
-def prepare(name: str, source: str, out: str, processes: int | None = None) -> None:
+def prepare(name: str, source: str, out: str, processes: int | None = None, validation: str = "held_out") -> None:
     """Turn a data set as published into the folder that a bundle reads.
 
     The layout of the data is recognised. The folder gets images, labels, datalist.json (the lists of training,
@@ -41,15 +45,22 @@ def prepare(name: str, source: str, out: str, processes: int | None = None) -> N
         source: folder with the data set as published, unpacked.
         out: folder to make.
         processes: how many cases are worked on at once; by default one for each processor, up to 8.
+        validation: "held_out" keeps the validation cases apart; "none" puts them into the training list, as the
+            published training of msvm_synapse had them. Without them the last weights of a training are kept, not the
+            best ones, as the test list selects no weights.
 
     Example:
         scanseg data prepare msvm_synapse --source downloads/Synapse --out data/msvm_synapse
     """
     check_choice("bundle", name, SOURCES)
+    check_choice("--validation", validation, VALIDATION)
     processes = process_count(processes)
     layout, plan = recognise(name, importlib.import_module(SOURCES[name]).LAYOUTS, Path(source))
+    if validation == "none":
+        _train_with_all(plan)
     plan.dataset.details = {"layout": layout.name, **plan.dataset.details, "notes": plan.notes}
     plan.dataset.details["cases"] = len(plan.cases)
+    plan.dataset.details["validation"] = validation
     print(f"{source}: {layout.name}, {len(plan.cases)} cases")
     for note in plan.notes:
         print(f"note: {note}")
@@ -59,7 +70,7 @@ def prepare(name: str, source: str, out: str, processes: int | None = None) -> N
         shutil.rmtree(folder / STATE, ignore_errors=True)
         print(f"{folder} holds this data set already; nothing to do")
         return
-    records = _begin(folder, plan, layout, Path(source))
+    records = _begin(folder, plan, layout, Path(source), validation)
     if records:
         print(f"{len(records)} of {len(plan.cases)} cases are done already")
     jobs = [(plan.convert, case, folder) for case in plan.cases if case.key not in records]
@@ -69,11 +80,28 @@ def prepare(name: str, source: str, out: str, processes: int | None = None) -> N
     print(_summary(folder, dataset))
 
 
+def _train_with_all(plan: Plan) -> None:
+    moved = [case.name for case in plan.cases if case.part == "validation"]
+    plan.cases[:] = [replace(case, part="training") if case.part == "validation" else case for case in plan.cases]
+    plan.notes.append(
+        f"the {len(moved)} validation cases are in the training list (--validation none): a training keeps its last "
+        "weights"
+    )
+    plan.dataset.split += f" Here the validation cases are training cases, too (--validation none): {', '.join(moved)}."
+
+
 def _is_ready(folder: Path, plan: Plan) -> bool:
     dataset = plan.dataset
     if not is_complete(folder, dataset.name, dataset.bundle):
         return False
-    before = read_json(folder / "dataset.json").get("cases")
+    record = read_json(folder / "dataset.json")
+    before, now = record.get("validation", "held_out"), dataset.details["validation"]
+    if before != now:
+        raise UserError(
+            f"{folder} holds this data set already, made with --validation {before}: delete it, or choose another "
+            "folder with --out"
+        )
+    before = record.get("cases")
     if before != len(plan.cases):
         raise UserError(
             f"{folder} holds this data set already, made from {before} cases, but now there are {len(plan.cases)}: "
@@ -82,14 +110,16 @@ def _is_ready(folder: Path, plan: Plan) -> bool:
     return True
 
 
-def _begin(folder: Path, plan: Plan, layout: Layout, source: Path) -> dict[str, dict[str, Any]]:
+def _begin(folder: Path, plan: Plan, layout: Layout, source: Path, validation: str) -> dict[str, dict[str, Any]]:
     state = folder / STATE
     made_of = {"name": plan.dataset.name, "layout": layout.name, "source": str(source.resolve())}
+    made_of["validation"] = validation
     if not (state / "made_of.json").is_file():
         check_free(folder)
         write_text(state / "made_of.json", json.dumps(made_of))
     elif (before := read_json(state / "made_of.json")) != made_of:
-        raise UserError(f"{folder} was begun from {before['source']}: delete it, or choose another folder with --out")
+        begun = f"{before['source']} with --validation {before.get('validation', 'held_out')}"
+        raise UserError(f"{folder} was begun from {begun}: delete it, or choose another folder with --out")
     records = {case.key: _record_path(folder, case) for case in plan.cases}
     return {key: read_json(path) for key, path in records.items() if path.is_file()}
 

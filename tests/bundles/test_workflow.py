@@ -90,12 +90,34 @@ def test_evaluation_and_inference(trained):
     assert values.max() <= len(names)
 
 
-def test_training_without_validation_leaves_weights(trained, tmp_path):
+def test_training_without_validation_cases_keeps_the_last_weights(trained, tmp_path):
+    bundle, work = trained
+    (tmp_path / "data").mkdir()
+    for entry in (work / "data").iterdir():
+        (tmp_path / "data" / entry.name).symlink_to(entry)
+    datalist = json.loads((work / "data" / "datalist.json").read_text())
+    (tmp_path / "data" / "datalist.json").unlink()
+    (tmp_path / "data" / "datalist.json").write_text(json.dumps({**datalist, "validation": []}))
+    run(bundle, "training", "train", tmp_path, max_epochs=1, val_interval=1, **TRAINING[bundle])
+    best, last = (torch.load(tmp_path / "models" / f"{name}.pt", weights_only=True) for name in ("model", "last"))
+    assert all(torch.equal(value, last["network"][name]) for name, value in best.items())
+    assert "val_mean_dice" not in history(tmp_path)[0]
+
+
+def test_average_and_early_stopping(trained, tmp_path):
+    """The words are those of a command line: true and false are texts for Fire."""
     bundle, work = trained
     (tmp_path / "data").symlink_to(work / "data")
-    run(bundle, "training", "train", tmp_path, max_epochs=1, val_interval=5, **TRAINING[bundle])
-    assert (tmp_path / "models" / "model.pt").is_file()
-    assert "val_mean_dice" not in history(tmp_path)[0]
+    settings = {**TRAINING[bundle], "val_interval": 1, "ema_momentum": 0.5, "learning_rate": 0, "patience": 1}
+    run(bundle, "training", "train", tmp_path, ema="true", amp="false", resume="false", max_epochs=9, **settings)
+    last = torch.load(tmp_path / "models" / "last.pt", weights_only=True)
+    # Without a learning rate the weights stay, so the score soon does not rise.
+    assert last["early_stop"]["counter"] == 1
+    assert last["epoch"] == last["best_metric_epoch"] + 1 < 9
+    assert last["ema"]["updates"] == 2 * last["epoch"]
+    for name, value in last["ema"]["network"].items():
+        torch.testing.assert_close(value, last["network"][name])
+    assert "scaler" not in last
 
 
 def test_tracking_by_mlflow(trained, tmp_path):

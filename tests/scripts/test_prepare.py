@@ -1,6 +1,7 @@
 """``data prepare`` on tiny data sets in each layout, through the command line."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from scripts.data.labels import CLASSES
 from scripts.data.layouts import held_out
 from scripts.data.nifti import load
 from scripts.data.reading import read_picture
+from scripts.data.sources.synapse import PUBLISHED
 from scripts.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -171,11 +173,49 @@ def test_synapse_raw_by_hand(prepared):
 
 
 def test_synapse_split_is_the_published_one():
-    from scripts.data.sources.synapse import PUBLISHED, part
+    from scripts.data.sources.synapse import part
 
     assert set(PUBLISHED) == {*range(1, 11), *range(21, 41)}
     assert [n for n in PUBLISHED if part(n) == "test"] == [1, 2, 3, 4, 8, 22, 25, 29, 32, 35, 36, 38]
     assert [n for n in PUBLISHED if part(n) == "validation"] == [9, 27, 37]
+
+
+def test_synapse_with_all_published_training_cases(tmp_path, capsys):
+    raw.synapse_raw(tmp_path / "raw", cases=PUBLISHED)
+    assert prepare("msvm_synapse", tmp_path / "raw", tmp_path / "out", "--validation", "none") == 0
+    assert "the 3 validation cases are in the training list (--validation none)" in capsys.readouterr().out
+    lists = listed(tmp_path / "out")
+    cases = {part: sorted({re.search(r"case(\d+)", path)[1] for path in paths}) for part, paths in lists.items()}
+    assert cases["validation"] == []
+    assert len(cases["training"]) == 18
+    assert {"0009", "0027", "0037"} < set(cases["training"])
+    assert len(cases["test"]) == 12
+    assert all("_slice" in path for path in lists["training"])
+    assert not (tmp_path / "out/images/validation").exists()
+    record = json.loads((tmp_path / "out/dataset.json").read_text())
+    assert record["split"].endswith("training cases, too (--validation none): case0009, case0027, case0037.")
+    assert main(["data", "check", str(tmp_path / "out")]) == 0
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_can_train_with_all(layout, tmp_path):
+    bundle, source = made(layout, tmp_path / "raw")
+    for out, flags in (("out", ()), ("all", ("--validation=none",))):
+        assert prepare(bundle, source, tmp_path / out, *flags) == 0
+    usual, every = listed(tmp_path / "out"), listed(tmp_path / "all")
+    assert every["validation"] == []
+    assert every["test"] == usual["test"]
+    assert len({Path(path).name for path in every["training"]}) == len(every["training"]) >= len(usual["training"])
+    assert set(usual["training"]) <= set(every["training"])
+
+
+def test_the_choice_of_validation_is_not_mixed(tmp_path, capsys):
+    raw.synapse_raw(tmp_path / "raw")
+    assert prepare("msvm_synapse", tmp_path / "raw", tmp_path / "out") == 0
+    assert prepare("msvm_synapse", tmp_path / "raw", tmp_path / "out", "--validation=none") == 2
+    assert "holds this data set already, made with --validation held_out: delete it" in capsys.readouterr().err
+    assert prepare("msvm_synapse", tmp_path / "raw", tmp_path / "new", "--validation=non") == 2
+    assert "unknown --validation 'non', did you mean 'none'? Valid: held_out, none" in capsys.readouterr().err
 
 
 def test_acdc_split_is_the_published_one():
