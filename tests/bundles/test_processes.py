@@ -116,3 +116,20 @@ def in_order(bundle):
         "train#dataloader#sampler": {"_target_": "DistributedSampler", "dataset": "@train#dataset", "shuffle": False},
         "train#dataloader#shuffle": False,
     }
+
+
+def test_resume(work, bundle, tmp_path):
+    """Each process goes on with its own random numbers, and all of them stop at the same time."""
+    (tmp_path / "data").symlink_to(work / "data")
+    settings = {**TRAINING[bundle], "val_interval": 1, "ema": "true", "patience": 9}
+    run(bundle, "training", "train+multi_gpu_train", tmp_path, *PROCESSES, max_epochs=1, **settings)
+    first = torch.load(tmp_path / "models" / "last.pt", weights_only=True)
+    states = [state["torch"] for state in first["random"]]
+    assert len(states) == 2
+    assert bundle == "msvm_acdc" or not torch.equal(*states)  # where processes draw their own cases
+    settings = {**settings, "max_epochs": 9, "patience": 1, "learning_rate": 0}
+    run(bundle, "training", "train+multi_gpu_train", tmp_path, *PROCESSES, resume="true", **settings)
+    last = torch.load(tmp_path / "models" / "last.pt", weights_only=True)
+    assert last["early_stop"]["counter"] == 1
+    assert last["ema"]["updates"] == last["epoch"] * 2 > first["ema"]["updates"]
+    assert [row["epoch"] for row in history(tmp_path)] == [str(epoch + 1) for epoch in range(last["epoch"])]
