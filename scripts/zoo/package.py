@@ -50,7 +50,7 @@ def package(
     Example:
         scanseg zoo package --out dist
     """
-    names = bundle_names() if bundle is None else [name.strip() for name in bundle.split(",")]
+    names = bundle_names(ROOT) if bundle is None else [name.strip() for name in bundle.split(",")]
     given = _weights(names, weights, weights_source, weights_licence)
     index = read_index(INDEX) if INDEX.is_file() else empty_index()
     base = check_base_url(base_url) if base_url is not None else ""
@@ -58,7 +58,7 @@ def package(
         if not base:
             raise UserError("--release needs --base_url, the address of the folder where the files will be")
         check_committed(ROOT, names)
-    entries = build(names, Path(out), given, base_url=base)
+    entries = build(names, Path(out), given, ROOT, base)
     for entry in entries:
         add(index, entry, release)
     write_index(INDEX, index)

@@ -28,7 +28,8 @@ from monai.bundle import (
 )
 
 TOLERANCE = 1e-4
-"""Largest difference of an exported network from the one in PyTorch, absolute and relative to the value."""
+"""Largest difference of an exported network from the one in PyTorch, in units of the largest logit, or of 1 if that is
+less. Logits of xLSTM-UNet with random weights reach 50, of which float32 itself is uncertain by some 1e-5."""
 NETWORK = "network_def"
 
 
@@ -239,9 +240,16 @@ def example(bundle: Bundle) -> torch.Tensor:
 
 
 def agreement(expected: torch.Tensor, found: torch.Tensor) -> str:
-    """Largest difference, in words; AssertionError where it is too large."""
-    torch.testing.assert_close(found, expected, rtol=TOLERANCE, atol=TOLERANCE)
-    return f"largest difference {(found - expected).abs().max():.1e}"
+    """Largest difference, in words; ValueError where it is too large."""
+    if found.shape != expected.shape or not torch.isfinite(found).all():
+        raise ValueError(
+            f"the output has shape {tuple(found.shape)} in place of {tuple(expected.shape)}, or no numbers"
+        )
+    largest, difference = float(expected.abs().max()), float((found - expected).abs().max())
+    told = f"largest difference {difference:.1e}, largest logit {largest:.1f}"
+    if difference > TOLERANCE * max(1.0, largest):
+        raise ValueError(f"{told}: more than {TOLERANCE:.0e} of it")
+    return told
 
 
 def needs(*packages: str) -> None:
