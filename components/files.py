@@ -25,13 +25,15 @@ def case_name(path: str | os.PathLike[str]) -> str:
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replacing(path: str | os.PathLike[str], shared: bool = False) -> Iterator[Path]:
     """Give a temporary name beside a file, which takes the file's place when all went well.
 
     A reader sees the old file or the new one, never a part, and an error leaves nothing behind.
 
     Args:
         path: the file to be; its folder is made where it is missing. The temporary name has the same ending.
+        shared: whether other processes may write the same file at the same time: the temporary name is then this
+            process's own, and what a killed process leaves of it stays.
 
     Example:
         >>> import tempfile
@@ -43,7 +45,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".partial.{path.name}")
+    partial = path.with_name(f".partial.{os.getpid()}.{path.name}" if shared else f".partial.{path.name}")
     try:
         yield partial
         os.replace(partial, path)

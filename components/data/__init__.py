@@ -2,6 +2,7 @@
 
 from .epoch import EpochDataset
 from .items import inference_items
+from .persistent import PreparedCases
 from .sampler import EvaluationSampler
 
-__all__ = ["EpochDataset", "EvaluationSampler", "inference_items"]
+__all__ = ["EpochDataset", "EvaluationSampler", "PreparedCases", "inference_items"]

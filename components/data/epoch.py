@@ -8,8 +8,10 @@ from typing import Any
 import ignite.distributed as idist
 import numpy as np
 from monai.data import CacheDataset
-from monai.transforms import Randomizable, RandomizableTrait, Transform
+from monai.transforms import Compose, Randomizable, RandomizableTrait, Transform
 from monai.utils import MAX_SEED
+
+from .persistent import PreparedCases
 
 
 class EpochDataset(Randomizable, CacheDataset):
@@ -35,6 +37,8 @@ class EpochDataset(Randomizable, CacheDataset):
         cache_rate: part of the cases that is kept in memory as prepared by the deterministic transforms, 0 to 1. A
             case takes its images there, at the size and in the type that these transforms give.
         num_workers: threads that prepare the cases for the cache.
+        cache_dir: folder that keeps prepared cases from run to run, see :class:`PreparedCases`; None for none. What is
+            in memory comes from it, too.
 
     Raises:
         ValueError: if there are no cases or an argument is out of its range.
@@ -55,6 +59,7 @@ class EpochDataset(Randomizable, CacheDataset):
         foreground_key: str = "foreground",
         cache_rate: float = 0.0,
         num_workers: int = 1,
+        cache_dir: str | None = None,
     ) -> None:
         if not len(data):
             raise ValueError("there are no cases: give at least one in data")
@@ -62,7 +67,12 @@ class EpochDataset(Randomizable, CacheDataset):
             raise ValueError(f"batch_size and iterations must be 1 or more, got {batch_size} and {iterations}")
         if not 0 <= foreground_fraction <= 1:
             raise ValueError(f"foreground_fraction must be a number from 0 to 1, got {foreground_fraction}")
-        transform = [] if transform is None else transform
+        if not isinstance(transform, Compose):
+            transform = Compose([] if transform is None else transform)
+        self._first_random = transform.get_index_of_first(
+            lambda t: isinstance(t, RandomizableTrait) or not isinstance(t, Transform)  # as CacheDataset
+        )
+        self._kept = None if cache_dir is None else PreparedCases(cache_dir, transform.transforms[: self._first_random])
         super().__init__(data, transform, cache_rate=cache_rate, num_workers=num_workers, progress=False)
         self.batch_size, self.iterations = batch_size, iterations
         self.foreground_key = foreground_key
@@ -89,7 +99,10 @@ class EpochDataset(Randomizable, CacheDataset):
         case = self.randomize()
         prepared = self._cache[case] if case < self.cache_num else self._load_cache_item(case)
         item = {**prepared, self.foreground_key: place >= self._first_foreground}
-        first_random = self.transform.get_index_of_first(
-            lambda t: isinstance(t, RandomizableTrait) or not isinstance(t, Transform)  # as CacheDataset
-        )
-        return item if first_random is None else self.transform(item, start=first_random)
+        return item if self._first_random is None else self.transform(item, start=self._first_random)
+
+    def _load_cache_item(self, idx: int) -> Any:
+        def prepare() -> Any:
+            return super(EpochDataset, self)._load_cache_item(idx)
+
+        return prepare() if self._kept is None else self._kept.get(self.data[idx], prepare)

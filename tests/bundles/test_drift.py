@@ -28,6 +28,7 @@ OWN_SETTINGS = {
     "patch_size": (FAMILIES["xlstm"], "patches of the image"),
     "mirror_axes": (FAMILIES["xlstm"], "nnU-Net's mirroring of the test images"),
     "variant": (FAMILIES["xlstm"], "xLSTM in the bottleneck or in the whole encoder"),
+    "cache_dir": (FAMILIES["xlstm"], "slices are prepared on disk already"),
     "pixdim": (["xlstm_abdomen_mri_3d"], "volumes are resampled to one voxel size"),
 }
 
