@@ -143,7 +143,9 @@ def _run(
     return counts
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
+    while str(error).startswith("applying transform") and error.__cause__ is not None:  # MONAI's Compose hides it
+        error = error.__cause__
     told = " ".join(str(error).split())
     if isinstance(error, torch.cuda.OutOfMemoryError):
         torch.cuda.empty_cache()

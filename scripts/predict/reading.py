@@ -178,6 +178,8 @@ def _check_voxels(array: np.ndarray) -> None:
         raise ValueError(f"its voxels are of type {array.dtype}, but one real number each is needed")
     if array.dtype.kind == "f" and (bad := int(np.size(array) - np.isfinite(array).sum())):
         raise ValueError(f"it has {bad} voxels that are NaN or infinite")
+    if array.min() == array.max():
+        raise ValueError(f"all its voxels are {array.flat[0]:g}: there is nothing to segment")
 
 
 def _check_affine(affine: np.ndarray) -> None:

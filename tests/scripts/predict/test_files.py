@@ -234,6 +234,10 @@ def without_place(path, image):
     nib.Nifti1Image(image.dataobj, None, image.header).to_filename(path)
 
 
+def empty(path, image):
+    nib.save(nib.Nifti1Image(np.zeros(image.shape, np.int16), image.affine), path)
+
+
 def of_colours(path, image):
     rgb = np.zeros(image.shape, dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
     nib.save(nib.Nifti1Image(rgb, image.affine), path)
@@ -247,6 +251,7 @@ FAULTS = {
     of_time: "5 channels or time points, but xlstm_abdomen_mri_3d takes volumes (MR, 1 channel)",
     flat: "it has shape (62, 40), but xlstm_abdomen_mri_3d takes volumes (MR, 1 channel)",
     without_place: "its affine does not give every voxel a place of its own",
+    empty: "all its voxels are 0: there is nothing to segment",
     of_colours: "its voxels are of type",
     lambda path, image: path.write_text("no image"): "Not a gzipped file",
     lambda path, image: path.write_bytes(b""): "Empty file",

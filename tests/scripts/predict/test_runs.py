@@ -324,3 +324,14 @@ def test_memory_of_the_gpu_is_told(scans, out, arguments, monkeypatch, capsys):
     monkeypatch.setattr(command.Predictor, "segment", too_much)
     assert predict(input=str(scans), output=str(out), **arguments(BUNDLE)) == 1
     assert "failed: a: the memory of the GPU is too small: give --device cpu" in capsys.readouterr().err
+
+
+def test_fault_inside_a_transform_is_told_not_its_wrapping(scans, out, arguments, monkeypatch, capsys):
+    from monai.transforms import NormalizeIntensityd
+
+    def odd(*arguments):
+        raise ValueError("an odd thing")
+
+    monkeypatch.setattr(NormalizeIntensityd, "__call__", odd)
+    assert predict(input=str(scans / "a.png"), output=str(out), **arguments(BUNDLE)) == 1
+    assert capsys.readouterr().err == "failed: a: unexpected ValueError: an odd thing\n"
