@@ -18,7 +18,8 @@ class ResizeSlices(InvertibleTransform):
     """Resize the first two spatial axes by spline interpolation; a third axis, if there is one, stays as it is.
 
     The centres of the corner pixels stay in place, as in ``scipy.ndimage.zoom``, with which the published MSVM-UNet
-    resizes its slices. The inverse restores the original size with the same order, or with the nearest pixel where
+    resizes its slices. (For some sizes, 512 to 224 among them, the published last row and column are 0 by rounding;
+    here they are the image's.) The inverse restores the original size with the same order, or with the nearest pixel where
     ``Invertd(nearest_interp=True)`` asks for it.
 
     Args:
@@ -69,7 +70,8 @@ class ResizeSlices(InvertibleTransform):
         zoom = [after / size_before for after, size_before in zip(size, before, strict=True)]
         resized = np.empty((*planes.shape[:2], *size), array.dtype)
         for index in np.ndindex(planes.shape[:2]):
-            ndimage.zoom(planes[index], zoom, output=resized[index], order=order)
+            # Rounding puts the last pixel outside the image for some sizes (512 to 224): SciPy's default gives 0 there.
+            ndimage.zoom(planes[index], zoom, output=resized[index], order=order, mode="mirror")
         shaped = resized.transpose(0, 2, 3, 1).reshape(array.shape[0], *size, *array.shape[3:])
         result = torch.from_numpy(np.ascontiguousarray(shaped))
         if not isinstance(img, MetaTensor):
