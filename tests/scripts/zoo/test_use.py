@@ -20,9 +20,11 @@ from tests.bundles.workflow import BUNDLES, SIZES, TRAINING, python
 EACH = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in BUNDLES]
 LOAD = """
 import os, sys, torch
-from monai.bundle import ConfigParser, load
+from monai.bundle import ConfigParser, download, load
 
-root, name, bundles = sys.argv[1:]
+name, bundles, url = sys.argv[1:]
+download(name, url=url, bundle_dir=bundles, progress=False)
+root = f"{bundles}/{name}"
 parser = ConfigParser()
 parser.read_config(f"{root}/configs/inference.json")
 parser["bundle_root"] = root
@@ -41,7 +43,7 @@ network = load(
 assert all(torch.equal(tensor, state[key]) for key, tensor in network.state_dict().items())
 print(sys.modules["components"].__file__)
 """
-"""Load the network of a bundle by its config, with weights from the current folder; print where its code is."""
+"""Download a bundle, load its network by its config, with weights, and print where its code is."""
 TRAINED = [case for case in EACH if case.values[0] in ("msvm_acdc", "xlstm_endoscopy")]
 
 
@@ -67,28 +69,21 @@ def isolated(*words, folder, cwd):
     return done.stdout
 
 
-@pytest.fixture
-def downloaded(request, served, tmp_path):
-    """A bundle that MONAI downloaded; its name, its folder, and an empty folder beside."""
-    name = request.param
-    words = ["download", "--name", name, "--url", served[name], "--bundle_dir", "bundles", "--progress", "False"]
-    isolated("monai.bundle", *words, folder=tmp_path, cwd=tmp_path)
-    (tmp_path / "elsewhere").mkdir()
-    return name, tmp_path / "bundles" / name, tmp_path / "elsewhere"
-
-
-@pytest.mark.parametrize("downloaded", EACH, indirect=True)
-def test_load(downloaded):
-    name, folder, elsewhere = downloaded
-    program = elsewhere / "program.py"
-    program.write_text(LOAD)
-    told = isolated(program, folder, name, folder.parent, folder=folder, cwd=elsewhere)
+@pytest.mark.parametrize("name", EACH)
+def test_download_and_load(name, served, tmp_path):
+    folder, elsewhere = tmp_path / "bundles" / name, tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / "program.py").write_text(LOAD)
+    told = isolated(tmp_path / "program.py", name, folder.parent, served[name], folder=folder, cwd=elsewhere)
     assert told.splitlines()[-1] == str(folder / "components" / "__init__.py")
 
 
-@pytest.mark.parametrize("downloaded", TRAINED, indirect=True)
-def test_train_evaluate_and_infer(downloaded, tmp_path):
-    name, folder, elsewhere = downloaded
+@pytest.mark.parametrize("name", TRAINED)
+def test_download_train_evaluate_and_infer(name, served, tmp_path):
+    folder, elsewhere = tmp_path / "bundles" / name, tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    words = ["download", "--name", name, "--url", served[name], "--bundle_dir", folder.parent, "--progress", "False"]
+    isolated("monai.bundle", *words, folder=folder, cwd=elsewhere)
     python("-m", "scripts", "data", "sample", "--bundle", name, "--out", "data", cwd=tmp_path)
     datalist = json.loads((tmp_path / "data" / "datalist.json").read_text())
     shorter = {part: items if part == "training" else items[:1] for part, items in datalist.items()}
