@@ -41,7 +41,8 @@ class Bundle:
     """A bundle and what its checks share.
 
     Args:
-        job: root, components, name, weights, dataset_dir, schema, exporter and work, a folder for files.
+        job: root, components, name, weights, dataset_dir, schema, exporter, settings (values of the configs to use
+            instead) and work, a folder for files.
     """
 
     def __init__(self, job: dict[str, Any]) -> None:
@@ -50,7 +51,7 @@ class Bundle:
         self.work = Path(job["work"])
         self.weights = job["weights"]
         self.meta_file = str(self.root / "configs" / "metadata.json")
-        self.settings = {"bundle_root": str(self.root), "device": "$torch.device('cpu')"}
+        self.settings = {**job["settings"], "bundle_root": str(self.root), "device": "$torch.device('cpu')"}
         self.shape: list[int] = []
 
     def config(self, name: str) -> str:
@@ -94,14 +95,14 @@ class Bundle:
 def input_shape(network: torch.nn.Module, parser: ConfigParser) -> list[int]:
     """A small input that the network takes, (1, channels, *spatial).
 
-    That is the one of the metadata, with 1 for the free numbers in it. A network that says by what its input must be
-    divisible, and takes any such size, gets twice that.
+    That is the one of the metadata, with 1 for the free numbers in it. A network that says what it takes gets that: its
+    planned size where it takes no other, and else twice what its sizes must be divisible by.
     """
     image = parser["_meta_::network_data_format::inputs::image"]
     sizes = [eval_size(size) for size in image["spatial_shape"]]
     stride = getattr(network, "total_stride", None)
-    if stride is not None and not getattr(network, "fixed_size", True):
-        sizes = [2 * size for size in stride]
+    if stride is not None:
+        sizes = list(network.patch_size) if network.fixed_size else [2 * size for size in stride]
     return [1, image["num_channels"], *sizes]
 
 
@@ -184,7 +185,7 @@ def loaded_without(bundle: Bundle) -> str:
 def torchscript(bundle: Bundle) -> str:
     """MONAI's ckpt_export, by tracing, and the agreement of the result."""
     path = bundle.work / "model.ts"
-    network = bundle.export(ckpt_export, path, use_trace=True)
+    network = bundle.export(ckpt_export, path, use_trace=True, converter_kwargs={"check_trace": False})
     module, meta, _ = load(bundle.name, load_ts_module=True, **{**bundle_place(bundle), "model_file": str(path)})
     if not meta.get("network_data_format"):
         raise ValueError("the exported file lacks the metadata")

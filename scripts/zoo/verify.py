@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -106,6 +106,7 @@ def check_bundle(
     exporter: str = "dynamo",
     trust_code: bool = False,
     log: IO[str] | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> Iterator[Result]:
     """Check one bundle; results come as they are known.
 
@@ -116,6 +117,7 @@ def check_bundle(
         exporter: of ONNX.
         trust_code: run components that are not those of this scanseg.
         log: an open file for all that the checks print.
+        settings: values to use instead of those in the configs, by id.
     """
     with tempfile.TemporaryDirectory(prefix="scanseg_verify_") as work, contextlib.ExitStack() as stack:
         try:
@@ -136,7 +138,7 @@ def check_bundle(
             yield from (Result(name, "skipped", "nothing is run after a failure above") for name in checks)
             return
         file = log or stack.enter_context(open(os.devnull, "w"))
-        yield from _run(found, Path(work), list(checks), schema, exporter, file)
+        yield from _run(found, Path(work), list(checks), schema, exporter, file, settings or {})
 
 
 def _open(target: str, work: Path, trusted: bool) -> Target:
@@ -164,7 +166,15 @@ def _static(name: str, check: Any, found: Target) -> Result:
     return Result(name, "ok")
 
 
-def _run(found: Target, work: Path, checks: list[str], schema: Path, exporter: str, log: IO[str]) -> Iterator[Result]:
+def _run(
+    found: Target,
+    work: Path,
+    checks: list[str],
+    schema: Path,
+    exporter: str,
+    log: IO[str],
+    settings: Mapping[str, Any],
+) -> Iterator[Result]:
     """Make the checks that run the bundle, in a process of its own."""
     if not checks:
         return
@@ -181,6 +191,7 @@ def _run(found: Target, work: Path, checks: list[str], schema: Path, exporter: s
         "dataset_dir": str(data),
         "schema": str(schema),
         "exporter": exporter,
+        "settings": dict(settings),
         "work": str(work),
         "checks": checks,
     }
