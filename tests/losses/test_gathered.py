@@ -8,13 +8,12 @@ from pathlib import Path
 import torch
 from monai.losses import DeepSupervisionLoss, DiceCELoss
 
-from components.losses import GatheredLoss
-
 TWO_PROCESSES = """
 import sys
 import torch
 import torch.distributed as dist
-from test_gathered import GatheredLoss, LOSSES, batch, network
+from components.losses import GatheredLoss
+from test_gathered import LOSSES, batch, network
 dist.init_process_group("gloo")
 rank = dist.get_rank()
 results = {}
