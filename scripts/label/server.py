@@ -26,7 +26,8 @@ def serve(studies: str, bundles: str, app: str = "label_app", host: str = "127.0
     """Start MONAI Label with one or more bundles, until Ctrl-C.
 
     The bundles are copied into the app folder, and training in the server changes the weights there, never those of the
-    bundle. Clients are 3D Slicer, OHIF and others: docs/monai_label.md.
+    bundle. Clients are 3D Slicer, OHIF and others: docs/monai_label.md. It runs in an environment that has MONAI Label;
+    ``bash scripts/label_server.sh`` makes one and runs this command in it.
 
     Args:
         studies: folder with the images; labels are in its folder labels/final. Or the address of a DICOMweb server.
@@ -36,7 +37,7 @@ def serve(studies: str, bundles: str, app: str = "label_app", host: str = "127.0
         port: port to listen on.
 
     Example:
-        bash scripts/label_server.sh --studies studies --bundles msvm_synapse,xlstm_abdomen_mri_3d
+        scanseg label --studies studies --bundles msvm_synapse,xlstm_abdomen_mri_3d
     """
     names = [name.strip() for name in bundles.split(",") if name.strip()]
     if not names:
