@@ -1,0 +1,178 @@
+"""The bars that the project holds itself to: ratios to MONAI's networks, growth, shares and memory."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from components.blocks.vil import ViLLayer
+
+from . import kernels
+from .child import in_child
+from .guard import reason
+from .models import BOT, ENC, MSVM, make, run
+from .networks import compare, peak_of
+from .session import Row, Session
+from .timing import median_ratio, once, synchronise
+
+BACKEND = "numba"
+"""Back end of the four-path scan that has a bar."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A number and how large it may be.
+
+    Args:
+        title: what it is.
+        work: the work that measures it.
+        names: the alternatives whose times are divided; or the one that has the number.
+        bar: what it may be at most.
+        aim: what it is to be at most.
+        unit: behind the number.
+        kind: "ratio" of times, "share" of parts of the time in %, "memory" in GB, "limit": ratio to the time that
+            reading and writing the tensors takes.
+        case: case of the work, where it has several.
+        needs: entry of the machine's CPU without which the bar does not count, and what is said then.
+    """
+
+    title: str
+    work: str
+    names: tuple[str, ...]
+    bar: float
+    aim: float
+    unit: str = ""
+    kind: str = "ratio"
+    case: str | None = None
+    needs: tuple[str, str] | None = None
+
+    def value(self, rows: Sequence[Row], machine: Mapping[str, Any]) -> float | None:
+        """The number, or None where it could not be measured.
+
+        Args:
+            rows: of the measurement.
+            machine: description and rates.
+        """
+        mine = [row for row in rows if row["work"] == f"bars/{self.work}" and self.case in (None, row["case"])]
+        found = {row["name"]: row for row in mine if "failed" not in row}
+        if any(name not in found for name in self.names):
+            return None
+        first = found[self.names[0]]
+        if self.kind == "ratio":
+            return median_ratio(first["seconds"], found[self.names[1]]["seconds"])
+        if self.kind == "share":
+            return 100 * median_ratio(first["part_seconds"], first["seconds"])
+        if self.kind == "memory":
+            return None if first["peak_bytes"] is None else first["peak_bytes"] / 1e9
+        rate = machine["rates"]["copy"]
+        return None if rate is None else statistics.median(first["seconds"]) / (first["bytes"] / rate)
+
+    def verdict(self, value: float | None, record: Mapping[str, Any]) -> str:
+        """Whether it is met ("ok" or "miss"), whether the aim is reached, or why the bar does not count."""
+        if value is None:
+            return "not measured"
+        if record["settings"]["quick"]:
+            return "quick run"
+        if self.needs is not None and not record["machine"]["cpu"].get(self.needs[0]):
+            return self.needs[1]
+        if value > self.bar:
+            return "miss"
+        return "ok, aim reached" if value <= self.aim else "ok"
+
+
+_AMX = ("amx", "no AMX")
+_HALF = ("bfloat16", "float32")
+BARS = (
+    Bar("MSVM-UNet / SwinUNETR, forward, 1 × 224²", "msvm_forward", (MSVM, "SwinUNETR"), 1.0, 0.7),
+    Bar("MSVM-UNet / SwinUNETR, training step, 2 × 224²", "msvm_step", (MSVM, "SwinUNETR"), 1.0, 0.7),
+    Bar("xLSTM-UNet Bot 3D / DynUNet, forward", "mri", (BOT, "DynUNet"), 1.3, 0.9),
+    Bar("xLSTM-UNet Enc 3D / DynUNet, forward", "mri", (ENC, "DynUNet"), 1.6, 1.1),
+    Bar("mLSTM, 13,440 / 6,720 tokens", "mlstm", ("13,440 tokens", "6,720 tokens"), 2.6, 2.0),
+    Bar("ViL layers' share of Enc 3D's forward pass", "vil_share", (ENC,), 5.0, 2.0, " %", "share"),
+    Bar("Enc 3D, forward, peak memory", "enc_memory", (ENC,), 2.6, 1.5, " GB", "memory"),
+    Bar("cross_selective_scan, numba / one read and one write", "cross_scan", (BACKEND,), 6.0, 3.0, "", "limit"),
+    Bar("MSVM-UNet, bfloat16 / float32, forward", "bfloat16", _HALF, 0.6, 0.4, case=MSVM, needs=_AMX),
+    Bar("xLSTM-UNet Bot 3D, bfloat16 / float32, forward", "bfloat16", _HALF, 0.6, 0.4, case=BOT, needs=_AMX),
+)
+
+
+def measure_mlstm(session: Session) -> Iterator[Row]:
+    """The mLSTM at twice the tokens."""
+    settings = session.settings
+    runs = {}
+    for name, tokens in (("13,440 tokens", 13440), ("6,720 tokens", 6720)):
+        case = kernels.mlstm_case(settings.size(tokens, tokens // 105), settings)
+        runs[name] = kernels.call("mlstm", case, "auto", kernels.FORWARD)
+    yield from session.timed({name: {"case": "mlstm", "name": name} for name in runs}, runs, "mlstm")
+
+
+def measure_cross_scan(session: Session) -> Iterator[Row]:
+    """The four-path scan of the first stage of MSVM-UNet at 224²."""
+    case = kernels.cross_case(*session.settings.size((96, 56), (16, 4)), session.settings)
+    runs = {BACKEND: kernels.call("cross_selective_scan", case, BACKEND, kernels.FORWARD)}
+    least = kernels.least_bytes("cross_selective_scan", case, kernels.FORWARD)
+    yield from session.timed({BACKEND: {"case": case.title, "name": BACKEND, "bytes": least}}, runs, "scan")
+
+
+def measure_vil_share(session: Session) -> Iterator[Row]:
+    """Time inside of the ViL layers of Enc 3D, by hooks around them."""
+    row: Row = {"case": "forward", "name": ENC, "ours": True}
+    try:
+        network, x = make(ENC, "mri", 1, None, session.settings)
+        yield {**row, **share_inside(network, ViLLayer, x, session)}
+    except Exception as error:  # too little memory
+        yield {**row, "failed": reason(error)}
+
+
+def share_inside(network: nn.Module, kind: type[nn.Module], x: Tensor, session: Session) -> Row:
+    """Times of forward passes, ``seconds``, and of the layers of a kind within each, ``part_seconds``.
+
+    Args:
+        network: on the device of ``x``.
+        kind: class of the layers; none lies inside of another.
+        x: the input.
+        session: how to measure.
+    """
+    device, begins, parts = session.settings.device, [0.0], [0.0]
+
+    def before(*_: object) -> None:
+        synchronise(device)
+        begins[0] = time.perf_counter()
+
+    def after(*_: object) -> None:
+        synchronise(device)
+        parts[-1] += time.perf_counter() - begins[0]
+
+    for layer in network.modules():
+        if isinstance(layer, kind):
+            layer.register_forward_pre_hook(before)
+            layer.register_forward_hook(after)
+    forward = run(network, x, "inference")
+    forward()
+    seconds = []
+    parts.clear()
+    for turn in range(session.settings.repeats):
+        session.tell(f"ViL layers, {turn + 1} of {session.settings.repeats}")
+        parts.append(0.0)
+        seconds.append(once(forward, device))
+    return {"seconds": seconds, "part_seconds": parts}
+
+
+def measure_enc_memory(session: Session) -> Iterator[Row]:
+    """Peak memory of a fresh process with a forward pass of Enc 3D."""
+    row: Row = {"case": "forward", "name": ENC, "ours": True}
+    try:
+        arguments = (ENC, "mri", "inference", 1, None, session.settings)
+        yield {**row, "peak_bytes": in_child(peak_of, *arguments, threads=session.settings.threads)}
+    except Exception as error:  # too little memory
+        yield {**row, "failed": reason(error)}
+
+
+def measure_pairs(session: Session, plan_name: str, names: Sequence[str], mode: str, batch: int) -> Iterator[Row]:
+    """Time networks in turns; their memory is not measured."""
+    yield from compare(session, plan_name, names, mode, batch, memory=False)

@@ -1,0 +1,80 @@
+"""Pictures of a measurement: growth in log–log, and peak memory over the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, ScalarFormatter
+
+from components.files import replacing
+
+from .session import Row
+from .tables import Record, curve
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+"""Okabe and Ito's colours, which most colour-blind readers can tell apart."""
+MARKS = "osD^vP"
+
+
+def plots(record: Record, folder: Path) -> dict[str, list[str]]:
+    """Write the pictures of a measurement.
+
+    Args:
+        record: content of ``bench.json``.
+        folder: where to write; made where it is missing.
+
+    Returns:
+        File names by group, in the order of the works.
+    """
+    written: dict[str, list[str]] = {}
+    works: dict[str, list[Row]] = {}
+    for row in record["rows"]:
+        if "failed" not in row and row["work"].startswith(("scaling/", "memory/")):
+            works.setdefault(row["work"], []).append(row)
+    for work, rows in works.items():
+        group, _, name = work.partition("/")
+        figure = Figure(figsize=(6, 4), layout="constrained")
+        axes = figure.subplots()
+        if not (_growth if group == "scaling" else _peaks)(axes, rows):
+            continue
+        file = f"{group}_{name}.png"
+        with replacing(folder / file) as partial:
+            figure.savefig(partial, dpi=150, metadata={"Software": None})
+        written.setdefault(group, []).append(file)
+    return written
+
+
+def _growth(axes: Axes, rows: Sequence[Row]) -> bool:
+    lines = {
+        name: curve([row for row in rows if row["name"] == name]) for name in dict.fromkeys(r["name"] for r in rows)
+    }
+    for place, (name, (xs, ys)) in enumerate(lines.items()):
+        axes.plot(xs, ys, label=name, color=COLOURS[place % 6], marker=MARKS[place % 6], markersize=4)
+    points = sorted({row["x"] for row in rows})
+    axes.set(xscale="log", yscale="log", xlabel=rows[0]["case"], ylabel="seconds")
+    axes.set_xticks(points, [f"{x:,}" for x in points])
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.grid(alpha=0.3, which="both")
+    axes.legend()
+    return len(points) > 1
+
+
+def _peaks(axes: Axes, rows: Sequence[Row]) -> bool:
+    rows = [row for row in rows if row["peak_bytes"] is not None]
+    largest = max((row["patch"] for row in rows), default=None)
+    rows = [row for row in rows if row["patch"] == largest]
+    for place, mode in enumerate(dict.fromkeys(row["mode"] for row in rows)):
+        mine = [row for row in rows if row["mode"] == mode]
+        xs, ys = [row["batch"] for row in mine], [row["peak_bytes"] / 1e9 for row in mine]
+        axes.plot(xs, ys, label=mode, color=COLOURS[place % 6], marker=MARKS[place % 6], markersize=4)
+    batches = sorted({row["batch"] for row in rows})
+    if rows:
+        axes.set(xlabel="batch", ylabel="peak memory, GB", title=rows[0]["case"], ylim=(0, None))
+        axes.set_xticks(batches)
+        axes.yaxis.set_major_formatter(ScalarFormatter())
+        axes.grid(alpha=0.3)
+        axes.legend()
+    return len(batches) > 1

@@ -1,0 +1,204 @@
+"""Tables of given times, computed by hand."""
+
+import pytest
+from bench_records import record, row
+
+from scripts.bench.bars import BARS
+from scripts.bench.show import Table, digits, span
+from scripts.bench.tables import tables
+from scripts.bench.works import WORKS
+
+
+def only(found, group):
+    (table,) = found[group]
+    return table
+
+
+def test_machine_comes_first():
+    found = tables(record())
+    assert list(found) == ["limits"]
+    lines = dict(only(found, "limits").rows)
+    assert lines["processor"] == "Some CPU, 2 cores, 24 GB of memory"
+    assert lines["matrix product, float32"] == "80.0 GFLOP/s"
+    assert lines["matrix product, bfloat16"] == "not available"
+    assert lines["copy in memory, read and write"] == "10.0 GB/s"
+
+
+def test_kernels():
+    size = {"bytes": 10**7}  # 1 ms at 10 GB/s
+    found = tables(
+        record(
+            row("kernels/mlstm", "64 tokens", "chunkwise", [0.002, 0.004, 0.003], ours=True, **size),
+            row("kernels/mlstm", "64 tokens", "mlstm_kernels", ours=False, failed="no wheel", **size),
+            row("kernels/mlstm", "64 tokens", "naive", [0.012, 0.04], ours=False, **size),
+        )
+    )
+    table = only(found, "kernels")
+    assert table.rows == [
+        ("64 tokens", "chunkwise (default)", "3.00 ms", "1.00", "8.00", "3.00"),
+        ("64 tokens", "naive", "26.0 ms", "8.00", "1.00", "26.0"),
+    ]
+    assert table.notes == ["mlstm_kernels (64 tokens): no wheel"]
+
+
+def test_networks():
+    case = "forward, 1 × 1 × 48 × 160 × 224"
+    found = tables(
+        record(
+            row("networks/mri", case, "xLSTM-UNet Bot", [3.0, 8.0, 2.0], ours=True, peak_bytes=2_500_000_000),
+            row("networks/mri", case, "xLSTM-UNet Enc", [6.0, 6.0, 6.0], ours=True, peak_bytes=None),
+            row("networks/mri", case, "DynUNet", [2.0, 4.0, 4.0], ours=False, peak_bytes=10**9),
+            row("networks/mri", case, "SwinUNETR", ours=False, failed="must be divisible by 32"),
+        )
+    )
+    table = only(found, "networks")
+    assert table.columns == ("work", "network", "time", "xLSTM-UNet Bot / it", "xLSTM-UNet Enc / it", "peak memory")
+    assert [line[1:] for line in table.rows] == [
+        ("xLSTM-UNet Bot", "3.00 s", "", "2.00", "2.50 GB"),
+        ("xLSTM-UNet Enc", "6.00 s", "0.500", "", ""),
+        ("DynUNet", "4.00 s", "1.50", "1.50", "1.00 GB"),
+    ]
+    assert table.notes == [f"SwinUNETR ({case}): must be divisible by 32"]
+
+
+def test_label_maps_of_two_precisions():
+    found = tables(
+        record(
+            row("networks/bfloat16", "MSVM-UNet", "float32", [2.0], ours=False),
+            row("networks/bfloat16", "MSVM-UNet", "bfloat16", [1.0], ours=True),
+            row(
+                "networks/bfloat16", "maps", "both", voxels=1000, equal_voxels=999,
+                foreground_voxels=10, equal_foreground_voxels=9, dice={"1": 0.95, "2": None},
+            ),
+        )
+    )  # fmt: skip
+    times, maps = found["networks"]
+    assert [line[1:] for line in times.rows] == [("float32", "2.00 s", "0.500"), ("bfloat16", "1.00 s", "")]
+    assert maps.rows == [("maps", "99.900 %", "90.000 %", "0.9500 —")]
+
+
+def test_pipeline():
+    times = {"sample_seconds": 8.0, "wait_seconds": [50.0, 1.0, 1.0], "step_seconds": [70.0, 3.0, 5.0]}
+    facts = {"overrides": {"batch_size": 4}, "workers": 2, "samples": 20, "memory_bytes": 2 * 10**9}
+    found = tables(record(row("pipeline/msvm_acdc", "msvm_acdc", "cache_rate 0", **times, **facts)))
+    expected = ("msvm_acdc", "cache_rate 0", "2", "4", "2.50", "4.00 s", "20.0 %", "2.00 GB")
+    assert only(found, "pipeline").rows == [expected]
+
+
+def test_growth():
+    points = {10: [0.1], 100: [1.0], 1000: [10.0]}
+    found = tables(record(*(row("scaling/mlstm", "tokens", "chunkwise", t, x=x) for x, t in points.items())))
+    assert only(found, "scaling").rows == [("chunkwise", "1.00", "10: 100 ms, 100: 1.00 s, 1,000: 10.0 s")]
+
+
+def test_memory_has_a_column_a_mode():
+    common = {"patch": [224, 224]}
+    found = tables(
+        record(
+            row("memory/msvm", "MSVM-UNet, 224²", "batch 1", mode="inference", batch=1, peak_bytes=10**9, **common),
+            row("memory/msvm", "MSVM-UNet, 224²", "batch 1", mode="training", batch=1, peak_bytes=2 * 10**9, **common),
+            row("memory/msvm", "MSVM-UNet, 224²", "batch 4", mode="inference", batch=4, peak_bytes=10**10, **common),
+            row("memory/msvm", "MSVM-UNet, 224²", "batch 4", mode="training", batch=4, failed="too large", **common),
+        )
+    )
+    table = only(found, "memory")
+    assert table.columns == ("network, patch", "batch", "inference", "training")
+    assert table.rows == [
+        ("MSVM-UNet, 224²", "1", "1.00 GB", "2.00 GB"),
+        ("MSVM-UNet, 224²", "4", "10.00 GB", "—"),
+    ]
+    assert table.notes == ["batch 4, training (MSVM-UNet, 224²): too large"]
+
+
+MSVM_FORWARD = [
+    row("bars/msvm_forward", "forward", "MSVM-UNet", [1.0, 1.2, 0.8], ours=True),
+    row("bars/msvm_forward", "forward", "SwinUNETR", [2.0, 1.0, 1.0], ours=False),
+]
+ALL_BARS = [
+    *MSVM_FORWARD,
+    row("bars/msvm_step", "step", "MSVM-UNet", [3.0], ours=True),
+    row("bars/msvm_step", "step", "SwinUNETR", [5.0], ours=False),
+    row("bars/mri", "forward", "xLSTM-UNet Bot", [6.0], ours=True),
+    row("bars/mri", "forward", "xLSTM-UNet Enc", [8.0], ours=True),
+    row("bars/mri", "forward", "DynUNet", [4.0], ours=False),
+    row("bars/mlstm", "mlstm", "13,440 tokens", [0.5]),
+    row("bars/mlstm", "mlstm", "6,720 tokens", [0.25]),
+    row("bars/vil_share", "forward", "xLSTM-UNet Enc", [10.0, 10.0, 10.0], part_seconds=[0.1, 0.3, 0.4]),
+    row("bars/enc_memory", "forward", "xLSTM-UNet Enc", peak_bytes=2_700_000_000),
+    row("bars/cross_scan", "1 × 96 × 56 × 56", "numba", [0.002, 0.001, 0.004], bytes=10**7),
+    row("bars/bfloat16", "MSVM-UNet", "float32", [1.0], ours=False),
+    row("bars/bfloat16", "MSVM-UNet", "bfloat16", [0.5], ours=True),
+    row("bars/bfloat16", "xLSTM-UNet Bot", "float32", [1.0], ours=False),
+    row("bars/bfloat16", "xLSTM-UNet Bot", "bfloat16", [0.7], ours=True),
+]
+EXPECTED = [
+    ("0.80", "≤ 1", "≤ 0.7", "ok"),
+    ("0.60", "≤ 1", "≤ 0.7", "ok, aim reached"),
+    ("1.50", "≤ 1.3", "≤ 0.9", "miss"),
+    ("2.00", "≤ 1.6", "≤ 1.1", "miss"),
+    ("2.00", "≤ 2.6", "≤ 2", "ok, aim reached"),
+    ("3.00 %", "≤ 5 %", "≤ 2 %", "ok"),
+    ("2.70 GB", "≤ 2.6 GB", "≤ 1.5 GB", "miss"),
+    ("2.00", "≤ 6", "≤ 3", "ok, aim reached"),
+]
+
+
+@pytest.mark.parametrize(
+    ("amx", "verdicts"), [(False, ["no AMX", "no AMX"]), (True, ["ok", "miss"])], ids=["no AMX", "AMX"]
+)
+def test_bars(amx, verdicts):
+    table = only(tables(record(*ALL_BARS, amx=amx)), "bars")
+    assert [line[0] for line in table.rows] == [bar.title for bar in BARS]
+    assert [line[1:] for line in table.rows[:8]] == EXPECTED
+    assert [line[1] for line in table.rows[8:]] == ["0.50", "0.70"]
+    assert [line[4] for line in table.rows[8:]] == verdicts
+
+
+def test_bars_that_could_not_be_measured():
+    failed = row("bars/msvm_forward", "forward", "SwinUNETR", ours=False, failed="needs einops")
+    table = only(tables(record(MSVM_FORWARD[0], failed)), "bars")
+    assert [line[1:] for line in table.rows] == [("—", "≤ 1", "≤ 0.7", "not measured")]
+    assert table.notes == ["SwinUNETR (forward): needs einops"]
+
+
+def test_bars_of_a_quick_run_do_not_count():
+    table = only(tables(record(*MSVM_FORWARD, quick=True)), "bars")
+    assert [line[4] for line in table.rows] == ["quick run"]
+
+
+def test_every_bar_has_its_work():
+    assert {f"bars/{bar.work}" for bar in BARS} == {name for name in WORKS if name.startswith("bars/")}
+
+
+def test_numbers_go_to_the_right():
+    table = Table("title", "about", ("name", "time"), [("a", "1.00 s"), ("bcd", "12.0 s")], ["x: broken"])
+    assert table.text().splitlines() == [
+        "title",
+        "about",
+        "name    time",
+        "a     1.00 s",
+        "bcd   12.0 s",
+        "! x: broken",
+    ]
+    assert table.markdown().splitlines()[2:5] == ["| name | time |", "| --- | ---: |", "| a | 1.00 s |"]
+    assert "- Not measured: x: broken" in table.markdown()
+
+
+def test_table_of_failures_only():
+    table = Table("title", "", ("name", "time"), [], ["x: broken"])
+    assert table.text() == "title\n! x: broken"
+    assert "|" not in table.markdown()
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.9996, "1.000"), (9.999, "10.00"), (99.96, "100.0"), (123456.0, "123456"), (0.0, "0.000")]
+)
+def test_digits(value, text):
+    assert digits(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(1.0, "1.00 s"), (0.001, "1.00 ms"), (1e-6, "1.00 µs"), (1e-9, "0.001 µs")]
+)
+def test_span(seconds, text):
+    assert span(seconds) == text
