@@ -9,7 +9,7 @@ from .cli import PROGRAM, Command, Table, call, find, help_text
 from .errors import UserError
 
 COMMANDS: Table = {
-    "bench": Command("scripts.bench:bench", "time our networks beside MONAI's"),
+    "bench": Command("scripts.bench.command:bench", "time kernels, networks and bundles, measure their memory"),
     "data": {
         "prepare": Command(
             "scripts.data.prepare:prepare", "turn a data set as published into one for a bundle", bare=1
