@@ -148,7 +148,7 @@ def choose(index: Index, name: str, version: str | None, where: str) -> Entry:
         ValueError: if there is no such bundle, with the closest name.
         UserError: if there is no such version, with those that there are.
     """
-    check_choice(f"bundle in {where}", name, index["bundles"])
+    check_choice("bundle", name, index["bundles"])
     versions: dict[str, Entry] = _by_version(index["bundles"][name])
     if version is None:
         released = [entry for entry in versions.values() if entry["released"]]
