@@ -19,8 +19,8 @@ class ResizeSlices(InvertibleTransform):
 
     The centres of the corner pixels stay in place, as in ``scipy.ndimage.zoom``, with which the published MSVM-UNet
     resizes its slices. (For some sizes, 512 to 224 among them, the published last row and column are 0 by rounding;
-    here they are the image's.) The inverse restores the original size with the same order, or with the nearest pixel where
-    ``Invertd(nearest_interp=True)`` asks for it.
+    here they are the image's.) The inverse restores the original size with the same order, or with the nearest pixel
+    where ``Invertd(nearest_interp=True)`` asks for it.
 
     Args:
         size: height and width of the result, in pixels.
