@@ -168,7 +168,7 @@ def measure_enc_memory(session: Session) -> Iterator[Row]:
     row: Row = {"case": "forward", "name": ENC, "ours": True}
     try:
         arguments = (ENC, "mri", "inference", 1, None, session.settings)
-        yield {**row, "peak_bytes": in_child(peak_of, *arguments, threads=session.settings.threads)}
+        yield {**row, "peak_bytes": in_child(peak_of, *arguments, settings=session.settings)}
     except Exception as error:  # too little memory
         yield {**row, "failed": reason(error)}
 

@@ -15,9 +15,13 @@ from typing import Any
 import torch
 
 from .guard import ChildError, reason, status_bytes, within_memory
+from .session import Settings
+
+PRELOADED = ["scripts.bench.works", "monai.bundle", "monai.networks.nets"]
+QUICK_PRELOADED = ["torch._dynamo", "components.kernels.cross_scan.numba", "components.kernels.norm.numba"]
 
 
-def in_child(function: Callable[..., Any], *args: Any, threads: int = 1) -> Any:
+def in_child(function: Callable[..., Any], *args: Any, settings: Settings) -> Any:
     """Call a function in a fresh process and return what it returns.
 
     The process has the libraries imported but has computed nothing. What it prints is thrown away. If memory becomes
@@ -26,13 +30,14 @@ def in_child(function: Callable[..., Any], *args: Any, threads: int = 1) -> Any:
     Args:
         function: importable by name.
         args: its arguments; they and the result can be pickled.
-        threads: CPU threads of the process.
+        settings: CPU threads of the process, and whether it is quick: then what PyTorch and numba import when they are
+            first needed is imported beforehand as well.
 
     Raises:
         ChildError: if it failed.
     """
     receiver, sender = multiprocessing.Pipe(duplex=False)
-    child = _context().Process(target=_serve, args=(sender, function, args, threads))
+    child = _context(settings.quick).Process(target=_serve, args=(sender, function, args, settings.threads))
     child.start()
     sender.close()
     try:
@@ -69,12 +74,12 @@ def peak_bytes(device: str = "cpu") -> int | None:
 
 
 @functools.cache
-def _context() -> BaseContext:
+def _context(quick: bool) -> BaseContext:
     # A server that has imported everything forks fresh processes at once. CUDA and other systems need a new start.
     if sys.platform != "linux" or torch.cuda.is_available():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["scripts.bench.works"])
+    context.set_forkserver_preload(PRELOADED + QUICK_PRELOADED if quick else PRELOADED)
     return context
 
 

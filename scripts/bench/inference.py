@@ -36,7 +36,7 @@ def measure(bundle: str, session: Session) -> Iterator[Row]:
         session.tell(f"{bundle}, {name}")
         rows[name] = {"case": "first test image", "name": name, "ours": ours}
         try:
-            rows[name]["peak_bytes"] = in_child(peak_of, bundle, image, ours, settings, threads=settings.threads)
+            rows[name]["peak_bytes"] = in_child(peak_of, bundle, image, ours, settings, settings=settings)
             runs[name], x = prepare(bundle, image, ours, settings)
             rows[name]["case"] = f"image of {' × '.join(map(str, x.shape))}"
         except Exception as error:  # one that cannot run is told, and the other goes on

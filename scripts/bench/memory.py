@@ -55,7 +55,7 @@ def measure(grid: Grid, session: Session) -> Iterator[Row]:
                 row: Row = {"case": case, "name": f"batch {batch}", "mode": mode, "batch": batch, "patch": patch}
                 try:
                     arguments = (grid.name, grid.plan, mode, batch, size, settings)
-                    row["peak_bytes"] = in_child(peak_of, *arguments, threads=settings.threads)
+                    row["peak_bytes"] = in_child(peak_of, *arguments, settings=settings)
                 except Exception as error:  # too little memory
                     row["failed"] = reason(error)
                 yield row

@@ -63,7 +63,7 @@ def compare(
         try:
             if memory:
                 arguments = (name, plan_name, mode, batch, size, settings)
-                row["peak_bytes"] = in_child(peak_of, *arguments, threads=settings.threads)
+                row["peak_bytes"] = in_child(peak_of, *arguments, settings=settings)
             runs[name] = prepare(name, plan_name, mode, batch, size, settings)
         except Exception as error:  # a network that does not take the size, or the memory
             row["failed"] = reason(error)

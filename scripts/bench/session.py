@@ -16,7 +16,7 @@ from components.validation import check_choice
 
 from ..data.dataset import new_folder
 from ..data.sample import SAMPLES
-from .timing import Run, in_turns
+from .timing import BLOCK, Run, in_turns
 
 Row = dict[str, Any]
 """One thing measured, as ``bench.json`` has it: ``work``, ``case`` and ``name`` say what; ``seconds`` are raw times,
@@ -85,7 +85,11 @@ class Session:
         """
         settings = self.settings
         seconds, failed = in_turns(
-            runs, rounds or settings.repeats, settings.device, lambda text: self.tell(f"{label}, {text}")
+            runs,
+            rounds or settings.repeats,
+            settings.device,
+            lambda text: self.tell(f"{label}, {text}"),
+            settings.size(BLOCK, 0.0),
         )
         for name, row in rows.items():
             if name in failed:

@@ -17,7 +17,7 @@ Tell = Callable[[str], None]
 SLOW, FEW = 20.0, 2
 """What took so many times as long as the fastest in the first round takes part in so few rounds only."""
 BLOCK, MOST = 0.05, 1000
-"""What is shorter is run again and again in each round, until so many seconds or runs are full."""
+"""Seconds of a block of short runs, and how many there are in it at most."""
 COMPILES = 10.0
 """A first run of so many seconds is not repeated to find out whether it is a short one."""
 
@@ -33,18 +33,22 @@ def once(run: Run, device: str = "cpu", count: int = 1) -> float:
 
 
 def in_turns(
-    runs: Mapping[str, Run], rounds: int, device: str = "cpu", tell: Tell = lambda text: None
+    runs: Mapping[str, Run],
+    rounds: int,
+    device: str = "cpu",
+    tell: Tell = lambda text: None,
+    block: float = BLOCK,
 ) -> tuple[dict[str, list[float]], dict[str, str]]:
     """Time alternatives of one work, so that a machine whose speed drifts treats all of them alike.
 
     After a warm-up, in which kernels are compiled, each round runs all of them, forwards and backwards in alternation.
-    A short one is run several times in a round, and the mean is taken, see :data:`BLOCK`.
 
     Args:
         runs: the alternatives by name.
         rounds: timed runs of each; fewer for what is very slow, see :data:`SLOW`.
         device: device type that they run on.
         tell: is told what runs.
+        block: a shorter one is run again and again in each round, until it is full, and the mean is taken; 0 for none.
 
     Returns:
         The seconds of each by round, and for those that failed, whose times are left out, the reason.
@@ -60,9 +64,9 @@ def in_turns(
             tell(f"{name}, {'warm-up' if turn < 0 else f'{turn + 1} of {rounds}'}")
             try:
                 took = once(runs[name], device, counts.get(name, 1))
-                if turn < 0:
+                if turn < 0 < block:
                     took = once(runs[name], device) if took < COMPILES else took
-                    counts[name] = max(1, min(MOST, math.ceil(BLOCK / max(took, 1e-9))))
+                    counts[name] = max(1, min(MOST, math.ceil(block / max(took, 1e-9))))
             except Exception as error:  # an alternative that cannot run is told, and the others go on
                 failed[name] = reason(error)
                 del seconds[name]

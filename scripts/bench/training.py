@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,17 +39,17 @@ def measure_pipeline(bundle: str, session: Session) -> Iterator[Row]:
         caches["persistent cache"] = {"cache_dir": str(session.folder / "cache" / bundle)}
     for name, cache in caches.items():
         values = {**training_overrides(bundle, settings, ITERATIONS), **cache}
-        yield from _guarded(session, bundle, name, values, train, settings.threads)
+        yield from _guarded(session, bundle, name, values, train)
 
 
 def measure_epoch(bundle: str, session: Session) -> Iterator[Row]:
     """One epoch by ``monai.bundle run training``: its time with everything around it, and its peak memory."""
     values = training_overrides(bundle, session.settings, ITERATIONS)
-    yield from _guarded(session, bundle, "epoch", values, epoch, session.settings.threads)
+    yield from _guarded(session, bundle, "epoch", values, epoch)
 
 
 def _guarded(
-    session: Session, bundle: str, name: str, values: dict[str, Any], function: Any, threads: int
+    session: Session, bundle: str, name: str, values: dict[str, Any], function: Callable[..., Row]
 ) -> Iterator[Row]:
     """Run a training in a process of its own if it fits into the memory."""
     session.tell(f"{bundle}, {name}")
@@ -60,7 +60,7 @@ def _guarded(
             raise MemoryError
         dataset = session.sample(bundle)
         with tempfile.TemporaryDirectory(dir=session.folder) as folder:
-            yield {**row, **in_child(function, bundle, str(dataset), folder, values, threads=threads)}
+            yield {**row, **in_child(function, bundle, str(dataset), folder, values, settings=session.settings)}
     except MemoryError:
         yield {**row, "failed": f"about {needed:.1f} GiB are needed; {free}"}
     except Exception as error:  # a training that cannot run is told, and the others go on

@@ -10,6 +10,9 @@ import torch
 
 from scripts.bench.child import in_child, peak_bytes
 from scripts.bench.guard import ChildError, reason, shared_bytes, status_bytes, within_memory
+from scripts.bench.session import Settings
+
+QUICK = Settings(quick=True)
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells and limits the memory of a process")
 
@@ -39,31 +42,31 @@ def prints():
 
 
 def test_it_is_another_process_with_its_threads():
-    process, threads = in_child(facts, threads=1)
+    process, threads = in_child(facts, settings=QUICK)
     assert process != os.getpid()
     assert threads == 1
 
 
 def test_what_it_prints_is_thrown_away(capfd):
-    assert in_child(prints) == "y" * 200_000
+    assert in_child(prints, settings=QUICK) == "y" * 200_000
     assert capfd.readouterr() == ("", "")
 
 
 def test_failure_is_told_in_one_line():
     with pytest.raises(ChildError, match=r"^ValueError: a reason of two lines$"):
-        in_child(fails)
+        in_child(fails, settings=QUICK)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals")
 def test_process_that_is_killed_is_told():
     with pytest.raises(ChildError, match=r"the system ended it \(signal 9\)"):
-        in_child(killed)
+        in_child(killed, settings=QUICK)
 
 
 @linux
 def test_peak_holds_what_was_allocated():
     size = 300_000_000
-    before, after, last = in_child(allocate, size)
+    before, after, last = in_child(allocate, size, settings=QUICK)
     assert last == 1
     assert size <= after - before + 2**20
     assert after < before + 2 * size
@@ -72,7 +75,7 @@ def test_peak_holds_what_was_allocated():
 @linux
 def test_too_much_memory_is_an_error_and_not_the_end():
     with pytest.raises(ChildError, match=r"^it needs more memory than is free$"):
-        in_child(allocate, 10**13)
+        in_child(allocate, 10**13, settings=QUICK)
     with within_memory(), pytest.raises(RuntimeError) as caught:
         torch.empty(10**13)
     assert reason(caught.value) == "it needs more memory than is free"
