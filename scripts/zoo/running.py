@@ -41,8 +41,8 @@ class Bundle:
     """A bundle and what its checks share.
 
     Args:
-        job: root, components, name, weights, dataset_dir, schema, exporter, settings (values of the configs to use
-            instead) and work, a folder for files.
+        job: root, components, installed (whether the bundle relies on an installed scanseg), name, weights,
+            dataset_dir, schema, exporter, settings (values of the configs to use instead) and work, a folder for files.
     """
 
     def __init__(self, job: dict[str, Any]) -> None:
@@ -288,6 +288,8 @@ def main(job: dict[str, Any]) -> None:
     os.dup2(2, 1)  # what the checks print goes where errors go
     warnings.simplefilter("ignore")
     bundle = Bundle(job)
+    if job["installed"]:
+        sys.path.append(str(Path(job["components"]).parent))
     for name in job["checks"]:
         status, why = "ok", ""
         with fresh_start(), tempfile.TemporaryDirectory(dir=bundle.work) as folder:

@@ -35,7 +35,7 @@ class Target:
     Args:
         name: name of the bundle.
         root: its folder.
-        own: whether it is a bundle of this checkout, which shares the components of the checkout.
+        own: whether it has no components of its own, as the bundles of the checkout, and uses those of this scanseg.
         trusted: whether the user vouches for components that are not those of this scanseg.
     """
 

@@ -154,7 +154,7 @@ def _open(target: str, work: Path, trusted: bool) -> Target:
     path = path.resolve()
     if not (path / "configs").is_dir():
         raise UserError(f"{target} is not the folder of a bundle: it has no configs")
-    return Target(path.name, path, own=path.parent == ROOT / "bundles", trusted=trusted)
+    return Target(path.name, path, own=not (path / "components").exists(), trusted=trusted)
 
 
 def _static(name: str, check: Any, found: Target) -> Result:
@@ -187,6 +187,7 @@ def _run(
         "root": str(found.root),
         "name": found.name,
         "components": str(found.components),
+        "installed": found.own and found.root.parents[1] != ROOT,
         "weights": str(model) if model.is_file() else None,
         "dataset_dir": str(data),
         "schema": str(schema),

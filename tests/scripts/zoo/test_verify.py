@@ -229,6 +229,14 @@ def test_a_folder_that_was_changed_after_the_download(zips, tmp_path):
     assert outcome(str(folder))["sums"] == ("FAILED", "differs from SHA256SUMS: docs/README.md")
 
 
+def test_a_bundle_elsewhere_uses_the_installed_components(tmp_path):
+    folder = tmp_path / "mine"
+    shutil.copytree(ROOT / "bundles" / "msvm_acdc", folder, ignore=shutil.ignore_patterns("models", "__pycache__"))
+    found = outcome(str(folder), ["load with a network"])
+    assert list(found) == [*STATIC, "load with a network"]
+    assert {status for status, _ in found.values()} == {"ok"}
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
