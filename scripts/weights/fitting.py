@@ -115,11 +115,13 @@ def _reasons(found: Guess, network: nn.Module, part: str | None) -> list[str]:
     if part == "encoder" and found.part is None:
         return ["it holds the whole network: leave out --part"]
     mine = guess(shapes_of(network.state_dict()))
-    return [
-        ADVICE[key].format(theirs=value, mine=mine.settings[key])
+    differing = {
+        key: ADVICE[key].format(theirs=value, mine=mine.settings[key])
         for key, value in found.settings.items()
         if mine is not None and mine.settings.get(key, value) != value
-    ]
+    }
+    final = [differing[key] for key in ("spatial_dims", "in_channels") if key in differing]
+    return final[:1] or list(differing.values())
 
 
 def _patch_size(contents: Contents, network: nn.Module) -> list[str]:
