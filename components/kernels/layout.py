@@ -13,14 +13,12 @@ def by_rows(x: Tensor) -> bool:
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """Order the memory of (B, C, *spatial) by voxels, then channels.
-
-    Written so that an image of one channel, whose two orders are the same memory, is also marked as channels-last.
+    """Order the memory of (B, C, *spatial), 2D or 3D, by voxels, then channels; no copy where it is so already.
 
     Example:
         >>> import torch
-        >>> channels_last(torch.zeros(1, 1, 2, 3)).stride()
-        (6, 1, 3, 1)
+        >>> channels_last(torch.zeros(1, 2, 2, 3)).stride()
+        (12, 1, 6, 2)
     """
     return x.movedim(1, -1).contiguous().movedim(-1, 1)
 

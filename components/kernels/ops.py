@@ -186,8 +186,8 @@ def instance_norm(
         BackendUnavailableError: if the back end asked for cannot run here.
 
     Example:
-        >>> instance_norm(torch.tensor([[[[1.0, 3.0]]]]), torch.ones(1), torch.zeros(1), negative_slope=0.0).round()
-        tensor([[[[0., 1.]]]])
+        >>> instance_norm(torch.tensor([[[[1.0, 3.0]]]]), torch.ones(1), torch.zeros(1), negative_slope=0.5)
+        tensor([[[[-0.5000,  1.0000]]]])
     """
     if x.ndim not in (4, 5):
         raise ValueError(f"instance_norm needs a feature map (B, C, H, W) or (B, C, D, H, W), got {_s(x)}")
