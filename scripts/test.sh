@@ -13,4 +13,6 @@ environment "[test]"
 
 "$python" -m ruff format --check .
 "$python" -m ruff check .
+# Text is UTF-8 whatever the locale, which libraries of image formats change in the running process.
+export PYTHONUTF8=1
 "$python" -m pytest -n 2 --dist loadgroup "$@"

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from components.blocks.pointwise import pointwise_conv
 from components.kernels import instance_norm
+from components.kernels.layout import by_rows
 
 NEGATIVE_SLOPE = 0.01
 
@@ -62,7 +63,8 @@ class ResidualBlock(nn.Module):
 
 def _norm_activate(norm: nn.Module, x: Tensor, residual: Tensor | None = None) -> Tensor:
     """Apply the parameters of an instance norm, add the residual and activate; x is not used afterwards."""
-    return instance_norm(x, norm.weight, norm.bias, residual, norm.eps, NEGATIVE_SLOPE, inplace=True)
+    backend = "auto" if by_rows(x) else "torch"
+    return instance_norm(x, norm.weight, norm.bias, residual, norm.eps, NEGATIVE_SLOPE, inplace=True, backend=backend)
 
 
 def residual_blocks(

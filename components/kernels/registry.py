@@ -216,6 +216,8 @@ def _resolve(op: str, name: str, device_type: str, float64: bool, traceable: boo
             )
         if float64 and not chosen.float64:
             raise BackendUnavailableError(f"back end '{name}' of {op} has no float64: choose another, or float32 input")
+    if chosen.composed:  # now, as a compiler that follows the calls does not see what is added to _functions meanwhile
+        _resolve("selective_scan", chosen.name, device_type, float64, traceable)
     module = importlib.import_module(
         f"components.kernels.{FOLDERS[op]}.{'composed' if chosen.composed else chosen.name}"
     )

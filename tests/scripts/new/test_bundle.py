@@ -13,8 +13,7 @@ from raw_data import nifti
 
 from scripts.errors import UserError
 from scripts.new.command import new
-from tests.bundles.test_checks import SCHEMA
-from tests.bundles.workflow import python
+from tests.bundles.workflow import ROOT, python
 
 KINDS = {
     "volumes": ("heart", "xlstm_endoscopy", lambda root: data.raw_volumes(root)),
@@ -73,7 +72,7 @@ def test_files(made):
 def test_checks_of_a_model_zoo(made):
     _, bundle = made
     metadata = bundle / "configs" / "metadata.json"
-    verify_metadata(meta_file=str(metadata), filepath=str(SCHEMA))
+    verify_metadata(meta_file=str(metadata), filepath=str(ROOT / "scripts/zoo/meta_schema_20240725.json"))
     content = json.loads(metadata.read_text())
     assert content["version"] in content["changelog"]
     channels = content["network_data_format"]["outputs"]["pred"]["channel_def"]

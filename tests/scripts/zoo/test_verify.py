@@ -7,6 +7,8 @@ import os
 import pickle
 import re
 import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -183,7 +185,8 @@ def test_a_zip_that_climbs(tmp_path, capsys):
     assert len(lines) == 2
     assert "FAILED   zip: " in lines[1]
     assert "can lead out of its folder" in lines[1]
-    assert not list(tmp_path.parent.rglob("canary"))
+    assert not list(tmp_path.rglob("canary"))
+    assert not (Path(tempfile.gettempdir()) / "canary").exists()
 
 
 @pytest.mark.parametrize(
