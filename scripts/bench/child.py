@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import multiprocessing
 import os
@@ -88,7 +89,8 @@ def _serve(sender: Connection, function: Callable[..., Any], args: tuple[Any, ..
     for stream in (1, 2):
         os.dup2(nowhere, stream)
     if sys.platform == "linux":
-        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+        with contextlib.suppress(OSError):  # where /proc cannot be written
+            Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     multiprocessing.set_start_method(None, force=True)  # loaders start their workers as in any program
     torch.set_num_threads(threads)
     try:
