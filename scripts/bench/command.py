@@ -193,8 +193,9 @@ def _write(record: Record, out: str | None, docs: str | None) -> None:
 
 
 def _show(record: Record) -> None:
-    for found in tables(record).values():
-        for table in found:
+    found = tables(record)
+    for group in sorted(found, key=lambda name: name == "bars"):  # the summary last, where it is seen
+        for table in found[group]:
             print(table.text(), end="\n\n")
     failed = sum("failed" in row for row in record["rows"])
     if failed:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, ScalarFormatter
+from matplotlib.ticker import NullLocator, ScalarFormatter
 
 from components.files import replacing
 
@@ -56,7 +56,7 @@ def _growth(axes: Axes, rows: Sequence[Row]) -> bool:
     points = sorted({row["x"] for row in rows})
     axes.set(xscale="log", yscale="log", xlabel=rows[0]["case"], ylabel="seconds")
     axes.set_xticks(points, [f"{x:,}" for x in points])
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.grid(alpha=0.3, which="both")
     axes.legend()
     return len(points) > 1

@@ -31,13 +31,13 @@ TITLES = {
 
 
 def tables(record: Record) -> dict[str, list[Table]]:
-    """All tables of a measurement, by group, the machine first.
+    """All tables of a measurement, by group: the machine, the bars, which are the summary, and the others.
 
     Args:
         record: content of ``bench.json``.
     """
     found = {"limits": [limits(record)]}
-    for group in reversed(GROUPS):  # the bars first: they are the summary
+    for group in sorted(GROUPS, key=lambda name: name != "bars"):
         rows = [row for row in record["rows"] if row["work"].partition("/")[0] == group]
         if rows:
             found[group] = list(MAKERS[group](rows, record))
