@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
 import sys
@@ -166,7 +167,8 @@ def infer_properties(bundle: Bundle) -> str:
 
 def loaded_with(bundle: Bundle) -> str:
     """MONAI's load into a given network takes over every tensor."""
-    network, fresh = bundle.network(), bundle.network()
+    network = bundle.network()
+    fresh = copy.deepcopy(network)
     for parameter in fresh.parameters():
         torch.nn.init.zeros_(parameter.data)
     compare(network, load(bundle.name, model=fresh, **bundle_place(bundle)))
