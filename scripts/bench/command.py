@@ -27,6 +27,8 @@ from .tables import Record, tables
 from .works import WORKS, choose, listing
 
 REPEATS, QUICK_REPEATS = 7, 2
+BAR = "{desc} [{n_fmt}/{total_fmt}] {elapsed}{postfix}"
+"""Progress: the work, how many are done, the time so far, what runs now. Works differ too much to tell the time left."""
 
 
 def bench(
@@ -114,7 +116,7 @@ def measure(names: Sequence[str], settings: Settings, out: Path | None = None) -
     with (
         _threads(settings.threads),
         tempfile.TemporaryDirectory(prefix="scanseg-bench-") as folder,
-        tqdm(total=len(names) + 1, disable=None, unit=" works") as bar,
+        tqdm(total=len(names) + 1, disable=None, bar_format=BAR) as bar,
         within_memory(),
     ):
         session = Session(settings, Path(folder), bar=bar)
