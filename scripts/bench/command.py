@@ -28,7 +28,7 @@ from .works import WORKS, choose, listing
 
 REPEATS, QUICK_REPEATS = 7, 2
 BAR = "{desc} [{n_fmt}/{total_fmt}] {elapsed}{postfix}"
-"""Progress: the work, how many are done, the time so far, what runs now. Works differ too much to tell the time left."""
+"""Progress: the work, how many are done, the time so far and what runs; works differ too much to tell the time left."""
 
 
 def bench(
