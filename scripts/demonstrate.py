@@ -20,11 +20,11 @@ from components import __version__
 from components.files import write_text
 from components.validation import check_choice
 
+from .checkout import ROOT
 from .data.dataset import check_free, read_json
 from .errors import UserError
 from .predict.bundle import find_bundle
 
-ROOT = Path(__file__).resolve().parents[1]
 TAIL = 15
 """Lines of a log that are shown when a command fails."""
 

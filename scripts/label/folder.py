@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Iterator
@@ -11,7 +10,8 @@ from pathlib import Path
 from components.files import replacing, write_text
 
 from ..data.dataset import read_json
-from ..errors import UserError
+from ..errors import UserError, root_cause
+from ..hashes import hexdigest
 from ..predict.bundle import Bundle, load_weights
 
 MAIN = (
@@ -46,7 +46,7 @@ def make_app(folder: Path, bundles: Iterable[Bundle]) -> Iterator[str]:
         try:
             network = bundle.get("network_def")
         except (ImportError, RuntimeError) as error:
-            raise UserError(f"the network of {bundle.name} cannot be made: {_cause(error)}") from error
+            raise UserError(f"the network of {bundle.name} cannot be made: {root_cause(error)}") from error
         load_weights(network, copy / "models" / "model.pt", bundle)
 
 
@@ -70,8 +70,8 @@ def place_weights(bundle: Bundle, models: Path) -> Iterator[str]:
             "published ones with `scanseg weights convert`, or train it"
         )
     copied = read_json(record)["sha256"] if record.is_file() else None
-    new = _sha256(source) if source.is_file() else copied
-    trained = target.is_file() and _sha256(target) != copied
+    new = hexdigest(source) if source.is_file() else copied
+    trained = target.is_file() and hexdigest(target) != copied
     if trained:
         yield f"{bundle.name}: weights trained in this server, {target}"
         if new != copied:
@@ -80,13 +80,3 @@ def place_weights(bundle: Bundle, models: Path) -> Iterator[str]:
         with replacing(target) as partial:
             shutil.copyfile(source, partial)
         write_text(record, json.dumps({"source": str(source), "sha256": new}, indent=2) + "\n")
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _cause(error: BaseException) -> str:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return str(error)

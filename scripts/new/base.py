@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from components.validation import check_choice
 
+from ..checkout import bundle_folder, bundle_names, bundles_in
 from ..data.dataset import read_json
 from ..errors import UserError
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 RECIPES = ("train.json", "evaluate.json", "inference*.json", "adamw.json", "multi_gpu_*.json")
 """Configs that are derived; others show something on a sample, and metadata.json is written anew."""
 
@@ -45,11 +44,9 @@ def find_base(name: str) -> Base:
         ValueError: if there is none of this name.
         UserError: if it is not one of MSVM-UNet or xLSTM-UNet.
     """
-    places = [Path(name), Path("bundles") / name, REPOSITORY / "bundles" / name]
-    for place in places:
-        if (place / "configs" / "train.json").is_file():
-            return _read(place)
-    known = sorted({path.name for root in (Path("bundles"), REPOSITORY / "bundles") for path in _bundles(root)})
+    if place := bundle_folder(name, "train.json"):
+        return _read(place)
+    known = bundle_names("train.json")
     if not known:
         raise UserError(f"there is no bundle {name!r} to start from: give the path of a bundle's folder with --from")
     check_choice("bundle for --from", name, known)
@@ -73,7 +70,7 @@ def fitting(base: Base, spatial_dims: int) -> tuple[Base, Base | None, str]:
     if base.spatial_dims == spatial_dims:
         return base, None, ""
     kind = "pictures" if spatial_dims == 2 else "volumes"
-    others = (_read(path) for path in _bundles(base.folder.parent))
+    others = (_read(path) for path in bundles_in(base.folder.parent, "train.json"))
     found = next(
         (b for b in others if b.network == "xlstm" and b.spatial_dims == spatial_dims and not b.instances), None
     )
@@ -85,10 +82,6 @@ def fitting(base: Base, spatial_dims: int) -> tuple[Base, Base | None, str]:
     if base.network == "msvm":
         return base, found, f"{base.folder.name} is for volumes: pictures are loaded as {found.folder.name} does"
     return found, None, f"{base.folder.name} is not for {kind}: derived from {found.folder.name}, of the same network"
-
-
-def _bundles(root: Path) -> Iterator[Path]:
-    return iter(sorted(path.parents[1] for path in root.glob("*/configs/train.json")))
 
 
 def _read(folder: Path) -> Base:

@@ -10,10 +10,11 @@ from typing import Any
 
 from components.files import write_text
 
+from ..checkout import ROOT
 from ..data.dataset import PARTS, Dataset
 from ..data.work import process_count
 from ..errors import UserError
-from .base import REPOSITORY, Base, find_base, fitting
+from .base import Base, find_base, fitting
 from .datafolder import Form, fill
 from .describe import Bundle, readme, text
 from .files import is_nifti
@@ -211,8 +212,8 @@ def _dataset(name: str, sources: Sources, found: Measurement, division: str, not
 
 def _install(target: Path) -> str:
     """How to make the components known to a bundle that lies outside the repository; empty where they are."""
-    if target.resolve().parent.parent == REPOSITORY:
+    if target.resolve().parent.parent == ROOT:
         return ""
     elsewhere = Path(sys.executable).parent
     found = subprocess.run([sys.executable, "-c", "import components"], cwd=elsewhere, capture_output=True, check=False)
-    return f"python -m pip install {shlex.quote(str(REPOSITORY))}" if found.returncode else ""
+    return f"python -m pip install {shlex.quote(str(ROOT))}" if found.returncode else ""

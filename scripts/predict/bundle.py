@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +14,11 @@ from torch import nn
 from components.networks.published import read_checkpoint
 from components.validation import check_choice
 
+from ..checkout import bundle_folder, bundle_names
 from ..data.dataset import read_json
 from ..errors import UserError
+from ..hashes import hexdigest
 
-HERE = Path(__file__).resolve().parents[2] / "bundles"
-"""The bundles of a checkout."""
 SHOWN = 3
 """So many tensors that do not fit are named."""
 
@@ -74,7 +73,7 @@ class Bundle:
     @property
     def config_sha256(self) -> str:
         """Hash of the inference config, without the overrides."""
-        return hashlib.sha256(self.config_file.read_bytes()).hexdigest()
+        return hexdigest(self.config_file)
 
     @property
     def takes(self) -> dict[str, Any]:
@@ -158,18 +157,13 @@ def find_bundle(name: str | Path) -> Path:
     Raises:
         UserError: if there is none; the message names the bundles that there are.
     """
-    folders = [Path(name), Path("bundles") / name, HERE / name]
-    for folder in folders:
-        if (folder / "configs" / "inference.json").is_file():
-            return folder.resolve()
+    if folder := bundle_folder(name, "inference.json"):
+        return folder.resolve()
     if Path(name).exists():
         hint = ": unpack it first" if Path(name).is_file() else ""
         raise UserError(f"--bundle {name} is no bundle, it has no configs/inference.json{hint}")
-    known = {
-        path.parents[1].name for place in (Path("bundles"), HERE) for path in place.glob("*/configs/inference.json")
-    }
     try:
-        check_choice("bundle", str(name), sorted(known))
+        check_choice("bundle", str(name), bundle_names("inference.json"))
     except ValueError as error:
         raise UserError(f"{error}, or give the folder of a bundle") from error
     raise UserError(f"there is no bundle at {name}")
@@ -218,7 +212,7 @@ def load_weights(network: nn.Module, path: Path, bundle: Bundle) -> str:
         hint = "; a published checkpoint has to go through `scanseg weights convert` first" if missing else ""
         raise UserError(f"{path} does not fit the network of {bundle.name}: {'; '.join(faults)}{hint}")
     network.load_state_dict(content)
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hexdigest(path)
 
 
 def _first(names: list[str]) -> str:

@@ -17,8 +17,9 @@ from components.files import replacing
 from components.validation import check_choice
 
 from ..data.dataset import read_json
-from ..errors import UserError
-from .files import Contents, read, sha256
+from ..errors import UserError, root_cause
+from ..hashes import hexdigest
+from .files import Contents, read
 from .fitting import Filled, explain, fill, shapes_of
 from .guess import guess
 
@@ -131,9 +132,7 @@ def build_network(root: Path, settings: dict[str, Any]) -> nn.Module:
     try:
         return Bundle(root, settings).get("network_def")
     except RuntimeError as error:  # MONAI's, around what the network itself said
-        cause: BaseException = error
-        while cause.__cause__ is not None:
-            cause = cause.__cause__
+        cause = root_cause(error)
         raise UserError(f"the network of {root.name} cannot be built with {flags_of(settings)}: {cause}") from error
 
 
@@ -158,7 +157,7 @@ def _record(
         "source": {
             "file": checkpoint.name,
             "bytes": checkpoint.stat().st_size,
-            "sha256": sha256(checkpoint),
+            "sha256": hexdigest(checkpoint),
             "format": contents.format,
         },
         "converted": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -179,7 +178,7 @@ def _write(target: Path, filled: Filled, record: dict[str, Any]) -> None:
             torch.save(dict(filled.state), file)
             file.flush()
             os.fsync(file.fileno())
-        record = {**record, "sha256": sha256(weights)}
+        record = {**record, "sha256": hexdigest(weights)}
         note.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -106,15 +105,6 @@ def sniff(path: Path) -> str:
         what = "a text file" if _is_text(head) else "no file of PyTorch, and no safetensors"
         raise Refused(f"{path} is {what}")
     return "pickle"
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, as hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _zip(path: Path) -> str:

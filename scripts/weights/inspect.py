@@ -15,11 +15,13 @@ from torch import Tensor, nn
 
 from components.networks import load_published
 
+from ..checkout import ROOT, bundles_in
 from ..cli import PROGRAM
 from ..data.dataset import read_json
 from ..errors import UserError
+from ..hashes import hexdigest
 from .convert import SHORTCUTS, build_network, flags_of
-from .files import Contents, Refused, read, sha256
+from .files import Contents, Refused, read
 from .fitting import explain, shapes_of
 from .guess import Guess, guess
 from .pickles import analyse_file
@@ -68,7 +70,7 @@ def describe(path: Path, contents: Contents) -> dict[str, Any]:
     return {
         "file": str(path),
         "bytes": path.stat().st_size,
-        "sha256": sha256(path),
+        "sha256": hexdigest(path),
         "format": contents.format,
         "tensors": [
             {
@@ -107,11 +109,9 @@ def _finite(tensor: Tensor) -> bool:
 
 def _fitting(contents: Contents, found: Guess) -> list[dict[str, Any]]:
     """For each bundle with this network, whether the file fits, and with which settings or why not."""
-    from ..predict.bundle import HERE
-
     answers = []
-    for path in sorted(HERE.glob("*/configs/inference.json")):
-        config = read_json(path)
+    for folder in bundles_in(ROOT / "bundles", "inference.json"):
+        config = read_json(folder / "configs" / "inference.json")
         if not str(config["network_def"]["_target_"]).endswith(found.network):
             continue
         settings = {
@@ -121,11 +121,11 @@ def _fitting(contents: Contents, found: Guess) -> list[dict[str, Any]]:
         }
         try:
             with torch.device("meta"):
-                network = build_network(path.parents[1], settings)
+                network = build_network(folder, settings)
             reason = _reason(contents, network, found)
         except UserError as error:
             reason = str(error)
-        answers.append({"bundle": path.parents[1].name, "fits": not reason, "override": settings, "reason": reason})
+        answers.append({"bundle": folder.name, "fits": not reason, "override": settings, "reason": reason})
     return answers
 
 

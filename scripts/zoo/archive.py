@@ -14,6 +14,7 @@ from typing import IO
 from components.files import replacing
 
 from ..errors import UserError
+from ..hashes import hexdigest
 from ..weights.pickles import ZIP_ERRORS, printable
 
 STAMP = (1980, 1, 1, 0, 0, 0)
@@ -32,20 +33,6 @@ BLOCK = 1 << 20
 
 class Unsafe(UserError):
     """A zip that is not unpacked, with the reason."""
-
-
-def hexdigest(path: Path, algorithm: str = "sha256") -> str:
-    """Hash of a file as hexadecimal digits.
-
-    Args:
-        path: the file.
-        algorithm: a name that hashlib knows.
-    """
-    digest = hashlib.new(algorithm)
-    with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def content_hash(content: bytes | Path) -> str:

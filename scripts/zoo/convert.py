@@ -10,7 +10,8 @@ from typing import Any
 
 from ..data.dataset import new_folder
 from ..errors import UserError
-from .archive import check_zip, hexdigest, unpack
+from ..hashes import hexdigest
+from .archive import check_zip, unpack
 from .entries import Entry, Index, numbers
 from .sources import MODEL
 

@@ -19,7 +19,8 @@ from tqdm import tqdm
 from components.files import replacing
 
 from ..errors import UserError
-from .archive import BLOCK, hexdigest
+from ..hashes import hexdigest
+from .archive import BLOCK
 
 TIMEOUT = 30
 """Seconds without an answer after which a connection counts as broken."""

@@ -12,7 +12,8 @@ from components.validation import check_choice
 
 from ..data.dataset import read_json
 from ..errors import UserError
-from .archive import NAME, SUMS, content_hash, hexdigest
+from ..hashes import hexdigest
+from .archive import NAME, SUMS, content_hash
 from .sources import ROOT, VERSION, Content
 
 INDEX = ROOT / "model_zoo.json"

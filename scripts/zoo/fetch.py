@@ -11,7 +11,8 @@ from pathlib import Path
 
 from ..data.dataset import read_json
 from ..errors import UserError
-from .archive import SUMS, changed, hexdigest, unpack
+from ..hashes import hexdigest
+from .archive import SUMS, changed, unpack
 from .download import download, is_url, read_text
 from .entries import INDEX, Entry, Index, check_index, choose, read_index
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from components.files import replacing, write_text
 
 from ..errors import UserError
-from .archive import SUMS, hexdigest
+from ..hashes import hexdigest
+from .archive import SUMS
 from .convert import current, large_files, model_info
 from .entries import Entry, Index, write_index
 from .sources import git

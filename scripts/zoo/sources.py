@@ -12,11 +12,10 @@ from typing import Any
 
 from components.validation import check_choice
 
+from ..checkout import ROOT, bundles_in
 from ..errors import UserError
 from .archive import NAME, SUMS, sums
 
-ROOT = Path(__file__).resolve().parents[2]
-"""The checkout."""
 KINDS = re.compile(r"LICENSE|configs/[\w-]+\.json|configs/logging\.conf|docs/[\w/-]+\.(md|txt|png|jpg|svg)")
 """Files of a bundle's folder that are packed."""
 CODE = re.compile(r"components/[\w/]+\.py")
@@ -69,7 +68,7 @@ class Content:
 
 def bundle_names(root: Path = ROOT) -> list[str]:
     """Names of the bundles of a checkout."""
-    names = sorted(path.parents[1].name for path in root.glob("bundles/*/configs/metadata.json"))
+    names = [folder.name for folder in bundles_in(root / "bundles", "metadata.json")]
     if not names:
         raise UserError(f"{root} has no bundles: zips are made in a checkout of scanseg")
     return names

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from ..data.dataset import read_json
 from ..errors import UserError
+from ..hashes import hexdigest
 from ..weights.pickles import printable
-from .archive import SUMS, changed, hexdigest
+from .archive import SUMS, changed
 from .lint import lint_config, lint_metadata
 from .sources import CODE, KINDS, MODEL, ORIGIN, ROOT, check_versions, module_version, required
 from .weights import check_weights

@@ -24,6 +24,16 @@ def png(path, array):
     Image.fromarray(array).save(path)
 
 
+def rewrite(path, change=lambda array: array, affine=None):
+    image = nib.load(path)
+    array = change(np.array(image.dataobj))
+    nib.save(nib.Nifti1Image(array, image.affine if affine is None else affine), path)
+
+
+def redraw(path, change):
+    Image.fromarray(change(np.array(Image.open(path)))).save(path)
+
+
 def bars(count, shape=(6, 5, 4)):
     """A label map with each of the numbers 0 … count - 1, at least one voxel each."""
     return (np.arange(np.prod(shape)) % count).reshape(shape).astype(np.uint8)

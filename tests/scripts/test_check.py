@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import raw_data as raw
 from PIL import Image
+from raw_data import redraw, rewrite
 
 from scripts.__main__ import main
 
@@ -42,16 +43,6 @@ def damaged(sound, tmp_path, capsys):
         return status, said.out.splitlines() or said.err.splitlines()
 
     return change
-
-
-def rewrite(path, change=lambda array: array, affine=None):
-    image = nib.load(path)
-    array = change(np.array(image.dataobj))
-    nib.save(nib.Nifti1Image(array, image.affine if affine is None else affine), path)
-
-
-def redraw(path, change):
-    Image.fromarray(change(np.array(Image.open(path)))).save(path)
 
 
 def spoil(place, value):

@@ -5,8 +5,9 @@ import dataclasses
 
 import pytest
 
+from scripts.checkout import ROOT
 from scripts.errors import UserError
-from scripts.new.base import REPOSITORY, find_base, fitting
+from scripts.new.base import find_base, fitting
 from scripts.new.derive import derive
 from scripts.new.plan import Normalisation, Plan
 from scripts.new.topology import augmented_size, degrees, is_anisotropic, supervision_weights, topology
@@ -191,7 +192,7 @@ def test_the_bundle_fits_the_images():
 
 
 def test_a_bundle_is_found_by_its_path(tmp_path):
-    assert find_base(str(REPOSITORY / "bundles" / "msvm_acdc")).network == "msvm"
+    assert find_base(str(ROOT / "bundles" / "msvm_acdc")).network == "msvm"
     with pytest.raises(ValueError, match="did you mean 'msvm_acdc'"):
         find_base("msvm_adcd")
     (tmp_path / "configs").mkdir()

@@ -9,9 +9,9 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from components.transforms import instances_of
+from scripts.checkout import ROOT
 from scripts.errors import UserError
 from scripts.predict import Predictor
-from scripts.predict.bundle import HERE
 from tests.scripts.predict.images import SAMPLES, SMALL
 
 
@@ -42,13 +42,13 @@ def test_same_arrays_as_the_bundles_own_run(bundle, tmp_path, weights, predictor
     models = tmp_path / "models"
     models.mkdir()
     (models / "model.pt").symlink_to(weights(bundle))
-    configs = HERE / bundle / "configs"
+    configs = ROOT / "bundles" / bundle / "configs"
     run(
         run_id="inferring",
         config_file=str(configs / "inference.json"),
         meta_file=str(configs / "metadata.json"),
         logging_file=False,
-        bundle_root=str(HERE / bundle),
+        bundle_root=str(ROOT / "bundles" / bundle),
         dataset_dir=str(data),
         output_dir=str(tmp_path / "output"),
         ckpt_dir=str(models),

@@ -14,7 +14,7 @@ from torch import nn
 
 from components.networks import MSVMUNet, XLSTMUNet
 from scripts.__main__ import main
-from scripts.weights.files import sha256
+from scripts.hashes import hexdigest
 
 
 def legacy(content, path):
@@ -47,7 +47,7 @@ def test_json_has_all_of_it(checkpoints, scanseg):
     status, told, _ = scanseg("weights", "inspect", path, "--json")
     record = json.loads(told)
     assert status == 0
-    assert (record["format"], record["bytes"], record["sha256"]) == ("torch zip", path.stat().st_size, sha256(path))
+    assert (record["format"], record["bytes"], record["sha256"]) == ("torch zip", path.stat().st_size, hexdigest(path))
     stem = next(row for row in record["tensors"] if row["name"].endswith("layer0.0.weight"))
     assert stem == {
         "name": "state_dict._model.encoder.layer0.0.weight",
