@@ -11,10 +11,10 @@ from components.kernels.layout import by_rows
 
 
 class _Pointwise:
-    """Forward pass of a convolution of kernel size 1: on a CPU a matrix product over the channels of each voxel.
+    """Forward pass of a convolution of kernel size 1: on channels-last maps a matrix product over the channels.
 
-    On channels-last memory that needs no copy, whereas PyTorch's 3D convolution makes some. Exporters and other devices
-    get the convolution.
+    That needs no copy, whereas PyTorch's 3D convolution makes some. Where a network does not keep its maps
+    channels-last, see :func:`components.kernels.layout.by_rows`, it is the convolution.
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -11,27 +11,29 @@ from torch.nn import functional as F
 from components.kernels.layout import by_rows
 
 
-def upsample_concatenate(x: Tensor, skip: Tensor, stride: Sequence[int]) -> Tensor:
-    """Interpolate ``x`` to the nearest neighbour and concatenate ``skip`` behind its channels.
+def upsample(x: Tensor, stride: Sequence[int], skip: Tensor | None = None) -> Tensor:
+    """Interpolate ``x`` to the nearest neighbour and concatenate the skip, if there is one, behind its channels.
 
-    On a CPU the interpolated map is a view that repeats voxels, so that nothing is stored but the result.
+    On channels-last maps, see :func:`components.kernels.layout.by_rows`, what is concatenated is a view of ``x`` that
+    repeats voxels, so that nothing is stored but the result.
 
     Args:
         x: (B, C, *spatial).
-        skip: (B, S, *spatial · stride).
         stride: factor for each axis.
+        skip: (B, S, *spatial · stride), or None.
 
     Returns:
-        (B, C + S, *spatial · stride), on a CPU channels-last in memory.
+        (B, C, *spatial · stride), or (B, C + S, *spatial · stride) with a skip.
 
     Example:
         >>> x, skip = torch.tensor([[[[1.0, 2.0]]]]), torch.zeros(1, 1, 1, 4)
-        >>> upsample_concatenate(x, skip, (1, 2))[0, :, 0]
+        >>> upsample(x, (1, 2), skip)[0, :, 0]
         tensor([[1., 1., 2., 2.],
                 [0., 0., 0., 0.]])
     """
-    if not by_rows(x):
-        return torch.cat([F.interpolate(x, scale_factor=[float(s) for s in stride], mode="nearest"), skip], 1)
+    if skip is None or not by_rows(x):
+        x = F.interpolate(x, scale_factor=[float(factor) for factor in stride], mode="nearest")
+        return x if skip is None else torch.cat([x, skip], 1)
     size, repeats = x.shape[2:], [number for pair in zip(x.shape[2:], stride, strict=True) for number in pair]
     rows = x.movedim(1, -1)
     for axis in reversed(range(len(size))):

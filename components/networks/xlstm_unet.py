@@ -10,12 +10,11 @@ from typing import ClassVar
 import torch
 from monai.utils import ensure_tuple_rep
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from components.blocks.checkpoint import run_blocks
 from components.blocks.pointwise import pointwise_conv
 from components.blocks.residual import ResidualBlock, init_convolutions, residual_blocks
-from components.blocks.upsample import upsample_concatenate
+from components.blocks.upsample import upsample
 from components.blocks.vil import ViLLayer
 from components.kernels.layout import by_rows, channels_last
 from components.networks.inputs import plain
@@ -62,11 +61,7 @@ class UpBlock(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """(B, in_channels, *spatial) and skip (B, out_channels, *spatial · stride) → the shape of skip."""
-        x = self.project(x)
-        if self.takes_skip:
-            x = upsample_concatenate(x, skip, self.stride)
-        else:
-            x = F.interpolate(x, scale_factor=[float(factor) for factor in self.stride], mode="nearest")
+        x = upsample(self.project(x), self.stride, skip if self.takes_skip else None)
         return run_blocks(self.blocks, x, self.use_checkpoint and self.training)
 
 

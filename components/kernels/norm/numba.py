@@ -194,9 +194,9 @@ def instance_norm(
         residual = None if residual is None else residual.float()
         return instance_norm(x.float(), weight, bias, residual, eps, negative_slope, True).to(x.dtype)
     tensors = x, weight, bias, *([] if residual is None else [residual])
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+    recorded = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    if recorded or not inplace:
         return torch.ops.scanseg.instance_norm_numba(x, weight, bias, residual, eps, negative_slope)[0]
-    x = x if inplace else x.clone()
     x = channels_last(x)
     torch.ops.scanseg.instance_norm_numba_(x, weight, bias, residual, eps, negative_slope)
     return x
@@ -299,24 +299,14 @@ def _norm_backward(
 
 
 @_norm.register_fake
-def _(
-    x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None, eps: float, negative_slope: float
-) -> tuple[Tensor, Tensor, Tensor]:
+def _(x: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
     statistics = x.new_empty(x.shape[:2], dtype=torch.float64)
     return _empty(x), statistics, torch.empty_like(statistics)
 
 
 @_norm_backward.register_fake
-def _(
-    x: Tensor,
-    weight: Tensor,
-    mean: Tensor,
-    rstd: Tensor,
-    y: Tensor,
-    dy: Tensor,
-    negative_slope: float,
-    has_residual: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _(x: Tensor, weight: Tensor, *others: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    has_residual = others[-1]
     vectors = torch.empty_like(weight), torch.empty_like(weight)
     return _empty(x), *vectors, _empty(x) if has_residual else x.new_empty(0)
 
