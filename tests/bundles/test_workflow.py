@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from tests.bundles.workflow import BUNDLES, SIZES, TRAINING, configs, python, run
+from tests.folders import folder
 
 # All tests of a bundle in one worker, so that it is trained once.
 pytestmark = pytest.mark.parametrize(
@@ -24,13 +25,13 @@ pytestmark = pytest.mark.parametrize(
 @pytest.fixture(scope="module")
 def trained(request, tmp_path_factory):
     """A bundle, and a folder with its sample (one case to validate and one to test) and one epoch of training."""
-    work = tmp_path_factory.mktemp(request.param)
-    python("-m", "scripts", "data", "sample", "--bundle", request.param, "--out", "data", cwd=work)
-    datalist = json.loads((work / "data" / "datalist.json").read_text())
-    shorter = {part: items if part == "training" else items[:1] for part, items in datalist.items()}
-    (work / "data" / "datalist.json").write_text(json.dumps(shorter))
-    run(request.param, "training", "train", work, max_epochs=1, val_interval=1, **TRAINING[request.param])
-    return request.param, work
+    with folder(tmp_path_factory, request.param) as work:
+        python("-m", "scripts", "data", "sample", "--bundle", request.param, "--out", "data", cwd=work)
+        datalist = json.loads((work / "data" / "datalist.json").read_text())
+        shorter = {part: items if part == "training" else items[:1] for part, items in datalist.items()}
+        (work / "data" / "datalist.json").write_text(json.dumps(shorter))
+        run(request.param, "training", "train", work, max_epochs=1, val_interval=1, **TRAINING[request.param])
+        yield request.param, work
 
 
 def history(work):

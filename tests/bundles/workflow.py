@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,5 +59,14 @@ def run(
         "num_workers": 0,
         **overrides,
     }
-    flags = [text for key, value in settings.items() for text in (f"--{key}", str(value))]
-    return python(*launcher, "-m", "monai.bundle", "run", run_id, *flags, cwd=work, check=check)
+    return python(*launcher, "-m", *runner(run_id, settings), cwd=work, check=check)
+
+
+def runner(run_id: str, settings: Mapping[str, object]) -> list[str]:
+    """The words of ``monai.bundle run`` with these overrides."""
+    return [
+        "monai.bundle",
+        "run",
+        run_id,
+        *(text for key, value in settings.items() for text in (f"--{key}", str(value))),
+    ]

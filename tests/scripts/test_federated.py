@@ -11,6 +11,7 @@ import torch
 
 from scripts.__main__ import main
 from tests.bundles.workflow import ROOT
+from tests.folders import folder
 
 BUNDLE = ROOT / "bundles" / "msvm_acdc"
 SETTINGS = {"roi_size": [32, 32], "batch_size": 2, "num_workers": 0, "val_interval": 9}
@@ -25,18 +26,18 @@ def scanseg(*arguments, cwd, timeout=500):
 @pytest.fixture(scope="module")
 def sites(tmp_path_factory):
     """Two data sets of 6 and 2 slices, the second in a folder with a space in its name."""
-    folder = tmp_path_factory.mktemp("federation")
-    done = scanseg("data", "sample", "--bundle", "msvm_acdc", "--out", "site a", cwd=folder)
-    assert done.returncode == 0, done.stderr
-    (folder / "b").mkdir()
-    for entry in (folder / "site a").iterdir():
-        if entry.name != "datalist.json":
-            (folder / "b" / entry.name).symlink_to(entry)
-    datalist = json.loads((folder / "site a" / "datalist.json").read_text())
-    for name, training in (("site a", datalist["training"][:6]), ("b", datalist["training"][20:22])):
-        lists = {"training": training, "validation": datalist["validation"][:1], "test": []}
-        (folder / name / "datalist.json").write_text(json.dumps(lists))
-    return folder
+    with folder(tmp_path_factory, "federation") as work:
+        done = scanseg("data", "sample", "--bundle", "msvm_acdc", "--out", "site a", cwd=work)
+        assert done.returncode == 0, done.stderr
+        (work / "b").mkdir()
+        for entry in (work / "site a").iterdir():
+            if entry.name != "datalist.json":
+                (work / "b" / entry.name).symlink_to(entry)
+        datalist = json.loads((work / "site a" / "datalist.json").read_text())
+        for name, training in (("site a", datalist["training"][:6]), ("b", datalist["training"][20:22])):
+            lists = {"training": training, "validation": datalist["validation"][:1], "test": []}
+            (work / name / "datalist.json").write_text(json.dumps(lists))
+        yield work
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,14 @@ from scripts.errors import UserError
 from scripts.label.folder import make_app, place_weights
 from scripts.label.server import serve
 from scripts.predict.bundle import Bundle
+from tests.folders import folder
 from tests.scripts.label.tiny import tiny_bundle
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
-    return tiny_bundle("msvm_acdc", tmp_path_factory.mktemp("bundles"))
+    with folder(tmp_path_factory, "bundles") as bundles:
+        yield tiny_bundle("msvm_acdc", bundles)
 
 
 @pytest.fixture

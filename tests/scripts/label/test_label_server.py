@@ -1,13 +1,12 @@
 """The real server: bundles answer as they do by themselves, learn from submitted labels, and refuse bad weights."""
 
-import shutil
-
 import monai.bundle
 import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.folders import folder
 from tests.scripts.label.server import is_installed, serving
 from tests.scripts.label.tiny import studies, tiny_bundle
 
@@ -26,17 +25,15 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     """A server with three bundles, and for each of them three images among the studies."""
-    work = tmp_path_factory.mktemp("label")
-    for name in ("bundles", "studies", "labels"):
-        (work / name).mkdir()
-    made = {name: tiny_bundle(name, work / "bundles") for name in BUNDLES}
-    images = {name: studies(name, work / "studies", work / "labels") for name in BUNDLES}
-    with serving(
-        work, "--studies", "studies", "--bundles", ",".join(map(str, made.values())), "--app", "app"
-    ) as server:
-        yield work, server, images
-    for large in ("app", "bundles"):  # pytest keeps the folders of three runs
-        shutil.rmtree(work / large)
+    with folder(tmp_path_factory, "label") as work:
+        for name in ("bundles", "studies", "labels"):
+            (work / name).mkdir()
+        made = {name: tiny_bundle(name, work / "bundles") for name in BUNDLES}
+        images = {name: studies(name, work / "studies", work / "labels") for name in BUNDLES}
+        with serving(
+            work, "--studies", "studies", "--bundles", ",".join(map(str, made.values())), "--app", "app"
+        ) as server:
+            yield work, server, images
 
 
 def array(path):

@@ -13,7 +13,8 @@ from raw_data import nifti
 
 from scripts.errors import UserError
 from scripts.new.command import new
-from tests.bundles.workflow import ROOT, python
+from tests.bundles.workflow import ROOT, python, runner
+from tests.folders import folder
 
 KINDS = {
     "volumes": ("heart", "xlstm_endoscopy", lambda root: data.raw_volumes(root)),
@@ -33,11 +34,11 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 )
 def made(request, tmp_path_factory):
     """A kind of data and the bundle that was made for it."""
-    work = tmp_path_factory.mktemp(request.param)
-    name, base, make = KINDS[request.param]
-    make(work / "raw")
-    new(name, base, str(work / "raw"), str(work / "bundles"), memory=4, processes=1)
-    return request.param, work / "bundles" / name
+    with folder(tmp_path_factory, request.param) as work:
+        name, base, make = KINDS[request.param]
+        make(work / "raw")
+        new(name, base, str(work / "raw"), str(work / "bundles"), memory=4, processes=1)
+        yield request.param, work / "bundles" / name
 
 
 def run(bundle, run_id, config, **overrides):
@@ -49,8 +50,7 @@ def run(bundle, run_id, config, **overrides):
         "num_workers": 0,
         **overrides,
     }
-    flags = [text for key, value in settings.items() for text in (f"--{key}", str(value))]
-    return python("-m", "monai.bundle", "run", run_id, *flags, cwd=bundle.parent)
+    return python("-m", *runner(run_id, settings), cwd=bundle.parent)
 
 
 def classes(bundle):

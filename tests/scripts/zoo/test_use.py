@@ -12,7 +12,7 @@ import pytest
 
 from scripts.zoo.sources import ROOT
 from scripts.zoo.verify import HERE
-from tests.bundles.workflow import SIZES, TRAINING, python
+from tests.bundles.workflow import SIZES, TRAINING, python, runner
 
 TRAINED = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in ("msvm_acdc", "xlstm_endoscopy")]
 
@@ -49,8 +49,7 @@ def test_download_train_evaluate_and_infer(name, zips, server, tmp_path):
             "num_workers": 0,
             **overrides,
         }
-        flags = [text for key, value in settings.items() for text in (f"--{key}", str(value))]
-        isolated("monai.bundle", "run", run_id, *flags, folder=folder, cwd=elsewhere)
+        isolated(*runner(run_id, settings), folder=folder, cwd=elsewhere)
 
     run("training", "train", max_epochs=1, val_interval=1, **TRAINING[name])
     assert (folder / "models" / "model.pt").is_file()
