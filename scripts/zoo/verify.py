@@ -199,7 +199,12 @@ def _run(
     (work / "job.json").write_text(json.dumps(job), encoding="utf-8")
     program = [str(HERE / "isolated.py"), str(home), str(HERE / "running.py"), str(work / "job.json")]
     process = subprocess.Popen(
-        [sys.executable, "-I", "-X", "utf8", *program], cwd=data, stdout=subprocess.PIPE, stderr=log, encoding="utf-8"
+        [sys.executable, "-I", "-X", "utf8", *program],
+        cwd=data,
+        env={**os.environ, "TMPDIR": str(work)},  # the exporter of ONNX leaves files of the weights' size
+        stdout=subprocess.PIPE,
+        stderr=log,
+        encoding="utf-8",
     )
     left = list(checks)
     patience = threading.Timer(PATIENCE, process.kill)
