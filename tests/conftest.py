@@ -2,6 +2,8 @@
 
 import os
 
+import pytest
+
 if "PYTEST_XDIST_WORKER" in os.environ:
     # One thread a worker: the threads of several processes would wait for each other on the same cores.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -11,3 +13,14 @@ import torch
 if not torch.cuda.is_available():
     # Read when a kernel is decorated: without a GPU the Triton kernels then run on CPU tensors, slowly, where forced.
     os.environ.setdefault("TRITON_INTERPRET", "1")
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("faults", "tests of faults (tests/faults)")
+    group.addoption("--faults-full", action="store_true", help="try as often as for the page, which takes an hour")
+    group.addoption("--reliability", metavar="FILE", help="write what was tried, and what happened, as a page")
+
+
+def pytest_configure(config):
+    if config.getoption("--reliability") and config.getoption("numprocesses", None):
+        raise pytest.UsageError("--reliability counts in one process: leave out -n")
