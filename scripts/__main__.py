@@ -21,6 +21,7 @@ COMMANDS: Table = {
     "predict": Command("scripts.predict.command:predict", "segment images with a bundle"),
     "new": Command("scripts.new.command:new", "make a bundle for a data set of your own", bare=1),
     "demonstrate": Command("scripts.demonstrate:demonstrate", "train on a real sample, say what was reached", bare=1),
+    "doctor": Command("scripts.doctor.command:doctor", "look at this machine and this installation"),
     "federated": {
         "simulate": Command("scripts.federated.job:simulate", "train over several data sets as over sites", bare=1),
         "export": Command("scripts.federated.job:export", "write the job of a federated training", bare=1),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from ..errors import UserError
+from ..errors import UserError, root_cause
 from ..new.memory import GIB, available
 
 KEPT = 0.95
@@ -28,8 +28,7 @@ def reason(error: BaseException) -> str:
         >>> reason(ValueError("no such size"))
         'ValueError: no such size'
     """
-    while error.__cause__ is not None:  # MONAI's configs tell only which expression failed
-        error = error.__cause__
+    error = root_cause(error)  # MONAI's configs tell only which expression failed
     text = " ".join(str(error).split())
     lowered = text.lower()
     if isinstance(error, MemoryError) or "can't allocate memory" in lowered or "out of memory" in lowered:

@@ -1,0 +1,78 @@
+"""Processor, memory, disk and GPUs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from ..bench.limits import cpu
+from ..bench.show import gigabytes
+from ..errors import UserError
+from ..new.memory import GIB, available
+from .finding import NOTE, PROBLEM, Finding
+
+TOPIC = "Machine"
+LITTLE_DISK = 5 * GIB
+"""Bytes: a training keeps up to three checkpoints of about half a gigabyte, beside the data."""
+FAST = {"AMX": "amx_bf16", "AVX-512 bfloat16": "avx512_bf16"}
+"""Units that multiply in bfloat16, and their flag."""
+
+
+def findings() -> Iterator[Finding]:
+    """The processor with its threads, the memory, the disk of the working folder, and each GPU."""
+    yield from _processor()
+    yield _memory()
+    yield _disk()
+    yield from _gpus()
+
+
+def _processor() -> Iterator[Finding]:
+    found = cpu()
+    yield Finding(TOPIC, "CPU", f"{found['model']}, {found['cores']} cores, {', '.join(found['flags']) or 'no AVX2'}")
+    units = [name for name, flag in FAST.items() if flag in found["flags"]]
+    text = ", ".join(units) if units else "none: --amp true saves memory on this CPU, and little time"
+    yield Finding(TOPIC, "bfloat16 units", text)
+    threads, cores = torch.get_num_threads(), found["cores"]
+    if threads > cores:
+        text = f"{threads}, more than the {cores} cores: they wait for each other"
+        yield Finding(TOPIC, "threads", text, PROBLEM, f"export OMP_NUM_THREADS={cores}")
+    elif "OMP_NUM_THREADS" in os.environ and threads < cores:
+        text = f"{threads} of {cores}, as OMP_NUM_THREADS says"
+        yield Finding(TOPIC, "threads", text, NOTE, "unset OMP_NUM_THREADS where one process has the machine")
+    else:
+        yield Finding(TOPIC, "threads", str(threads))
+
+
+def _memory() -> Finding:
+    total = cpu()["memory_bytes"]
+    try:
+        free = f"{available()}"
+    except UserError:
+        free = "what is free is not known"
+    return Finding(TOPIC, "memory", f"{gigabytes(total)} in all; {free}" if total else free)
+
+
+def _disk() -> Finding:
+    free = shutil.disk_usage(Path.cwd()).free
+    text = f"{gigabytes(free)} free in {Path.cwd()}"
+    if free < LITTLE_DISK:
+        return Finding(TOPIC, "disk", text, PROBLEM, f"free {gigabytes(LITTLE_DISK)}, or give another --output_dir")
+    return Finding(TOPIC, "disk", text)
+
+
+def _gpus() -> Iterator[Finding]:
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            found = torch.cuda.get_device_properties(index)
+            text = f"{found.name}, {gigabytes(found.total_memory)}, compute capability {found.major}.{found.minor}"
+            yield Finding(TOPIC, f"GPU {index}", text)
+    elif shutil.which("nvidia-smi"):
+        text = f"there is an NVIDIA driver, but PyTorch {torch.__version__} sees no GPU"
+        remedy = "pip install torch from the index that pytorch.org names for the CUDA version of the driver"
+        yield Finding(TOPIC, "GPU", text, PROBLEM, remedy)
+    else:
+        yield Finding(TOPIC, "GPU", "none: everything runs on the CPU", NOTE)
