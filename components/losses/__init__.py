@@ -1,5 +1,5 @@
 """Losses that MONAI does not have."""
 
-from .gathered import GatheredLoss
+from .joint import JointDiceCELoss
 
-__all__ = ["GatheredLoss"]
+__all__ = ["JointDiceCELoss"]

@@ -32,6 +32,8 @@ OWN_SETTINGS = {
     "pixdim": (["xlstm_abdomen_mri_3d"], "volumes are resampled to one voxel size"),
 }
 
+JOINT = ("loss#_target_", "loss#loss#_target_")
+
 # Paths below which the values of a family differ.
 OWN_VALUES = {
     "msvm": {
@@ -54,7 +56,7 @@ OWN_VALUES = {
         "validate#postprocessing": "cells are separated",
         "postprocessing": "the same, and pictures are saved as PNG",
         "validate#handlers": "each data set has its own published scores",
-        "train#trainer#loss_function": "a Dice for each item needs no gathering",
+        JOINT[1]: "a Dice for each item is the same in any process",
     },
 }
 
@@ -82,7 +84,7 @@ FAMILY_VALUES = {
         ["train#sampler", "train#dataloader#sampler", "train#dataloader#shuffle"],
         "EpochDataset draws for each process by itself",
     ),
-    "train#trainer#loss_function": "a Dice for each item needs no gathering",
+    **dict.fromkeys(JOINT, "a Dice over the batch is joint; that of xLSTM-UNet lies in a deep supervision"),
     "initialize": "processes that draw by themselves need seeds of their own",
 }
 
@@ -147,13 +149,12 @@ def test_the_same_settings_in_the_same_order(name):
         keys = list(read(bundle, name))
         for key in keys:
             assert bundle in OWN_SETTINGS.get(key, (BUNDLES, ""))[0], f"{key} of {bundle} is not listed for it"
-        orders.append([key for key in keys if key not in OWN_SETTINGS and key.split("#")[0] not in ("train",)])
+        orders.append(
+            [key for key in keys if key not in (*OWN_SETTINGS, *JOINT) and key.split("#")[0] not in ("train",)]
+        )
     assert all(order == orders[0] for order in orders)
     for family in FAMILIES.values():
-        own = [
-            [key for key in read(bundle, name) if key not in ("pixdim", "train#trainer#loss_function")]
-            for bundle in family
-        ]
+        own = [[key for key in read(bundle, name) if key not in ("pixdim", *JOINT)] for bundle in family]
         assert all(order == own[0] for order in own)
 
 

@@ -5,22 +5,25 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from monai.losses import DeepSupervisionLoss, DiceCELoss
+
+from components.losses import JointDiceCELoss
 
 TWO_PROCESSES = """
 import sys
 import torch
 import torch.distributed as dist
-from components.losses import GatheredLoss
-from test_gathered import LOSSES, batch, network
+from components.losses import JointDiceCELoss
+from test_joint import LOSSES, batch, network
 dist.init_process_group("gloo")
 rank = dist.get_rank()
 results = {}
 for name, make in LOSSES.items():
     net = torch.nn.parallel.DistributedDataParallel(network(name))
     image, label = (tensor[2 * rank : 2 * rank + 2] for tensor in batch())
-    loss = GatheredLoss(make())(net(image), label)
+    loss = make(JointDiceCELoss)(net(image), label)
     loss.backward()
     results[name] = [loss.detach(), *(p.grad for p in net.parameters())]
 torch.save(results, f"{sys.argv[1]}/{rank}.pt")
@@ -40,16 +43,26 @@ class Levels(torch.nn.Module):
         return [self.fine(x), self.coarse(x)]
 
 
-def dice():
-    return DiceCELoss(to_onehot_y=True, softmax=True, batch=True)
+def msvm(kind=DiceCELoss):
+    """The loss of MSVM-UNet's recipes."""
+    return kind(
+        to_onehot_y=True, softmax=True, squared_pred=True, batch=True, smooth_nr=1e-5, smooth_dr=1e-5,
+        lambda_dice=0.6, lambda_ce=0.4,
+    )  # fmt: skip
 
 
-LOSSES = {"plain": dice, "deep": lambda: DeepSupervisionLoss(dice(), weights=[0.7, 0.3])}
+def xlstm(kind=DiceCELoss):
+    """The loss of xLSTM-UNet's 2D recipes."""
+    dice = kind(include_background=False, to_onehot_y=True, softmax=True, batch=True, smooth_nr=1e-5, smooth_dr=1e-5)
+    return DeepSupervisionLoss(dice, weights=[0.7, 0.3])
+
+
+LOSSES = {"msvm": msvm, "xlstm": xlstm}
 
 
 def network(name):
     torch.manual_seed(0)
-    return Levels() if name == "deep" else torch.nn.Conv2d(1, 3, 3, padding=1)
+    return Levels() if name == "xlstm" else torch.nn.Conv2d(1, 3, 3, padding=1)
 
 
 def batch():
@@ -84,3 +97,19 @@ def test_two_processes(tmp_path):
         for rank in range(2):
             found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)[name]
             torch.testing.assert_close(found, [loss.detach(), *(p.grad for p in net.parameters())])
+
+
+@pytest.mark.parametrize("make", LOSSES.values(), ids=LOSSES)
+def test_one_process(make):
+    image, label = batch()
+    logits = network("msvm")(image)
+    logits = [logits, logits[..., ::2, ::2]] if make is xlstm else logits
+    torch.testing.assert_close(make(JointDiceCELoss)(logits, label), make()(logits, label), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    "other", [{"batch": False}, {"jaccard": True}, {"reduction": "sum"}, {"weight": torch.ones(3)}]
+)
+def test_another_dice(other):
+    with pytest.raises(ValueError, match="JointDiceCELoss"):
+        JointDiceCELoss(**{"to_onehot_y": True, "softmax": True, "batch": True, **other})
