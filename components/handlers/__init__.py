@@ -5,6 +5,7 @@ from .clip import GradientClipping
 from .freeze import FreezeEncoder
 from .history import HistoryWriter
 from .progress import Progress
+from .record import RunRecord
 from .scores import ScoreWriter
 
-__all__ = ["Checkpoints", "FreezeEncoder", "GradientClipping", "HistoryWriter", "Progress", "ScoreWriter"]
+__all__ = ["Checkpoints", "FreezeEncoder", "GradientClipping", "HistoryWriter", "Progress", "RunRecord", "ScoreWriter"]

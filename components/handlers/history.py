@@ -15,6 +15,7 @@ from ignite.engine import Engine, Events
 from components.files import write_text
 
 from .output import first_loss
+from .record import RunRecord
 
 FIXED = ("epoch", "loss", "learning_rate", "seconds")
 
@@ -26,10 +27,13 @@ class HistoryWriter:
     the seconds are those of the training alone. The file is whole after every epoch. A resumed training keeps the rows
     before its first epoch and goes on below them; one that starts at epoch 1 starts a new table.
 
+    Beside it ``training.json`` says with what and on what the training was done, see
+    :class:`components.handlers.RunRecord`.
+
     Of many processes the first one writes, with the mean of all their losses.
 
     Args:
-        output_dir: folder of ``history.csv``; made where it is missing.
+        output_dir: folder of both files; made where it is missing.
         evaluator: the engine that validates; its metrics go into the row of the epoch that it validated.
         optimizer: where the learning rate stands; the trainer's ``optimizer`` by default.
     """
@@ -38,6 +42,7 @@ class HistoryWriter:
         self, output_dir: str, evaluator: Engine | None = None, optimizer: torch.optim.Optimizer | None = None
     ) -> None:
         self.path = Path(output_dir) / "history.csv"
+        self.record = RunRecord(output_dir, "training")
         self.evaluator = evaluator
         self.optimizer = optimizer
         self._rows: dict[int, dict[str, Any]] | None = None
@@ -46,6 +51,7 @@ class HistoryWriter:
 
     def attach(self, engine: Engine) -> None:
         """Register with a trainer, and with the evaluator where there is one."""
+        self.record.attach(engine)
         engine.add_event_handler(Events.STARTED, self._forget)
         engine.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._iteration)

@@ -14,6 +14,8 @@ from monai.utils import ImageMetaKey, convert_to_numpy
 from components.files import case_name, write_text
 from components.metrics import ScoreTable, Scoring
 
+from .record import RunRecord
+
 
 class ScoreWriter:
     """Scores every case of an evaluator and writes ``metrics.csv`` (case × class) and ``metrics.json`` (means).
@@ -23,10 +25,12 @@ class ScoreWriter:
     its image. When the epoch ends both files are written, never in part, and the means go into the engine's metrics as
     ``strict_dice``, ``strict_hd95_mm`` and so on; a handler that logs the metrics stands after this one.
 
+    ``evaluation.json`` says with what and on what the evaluation was done, see :class:`components.handlers.RunRecord`.
+
     With many processes attach it in each of them: the first one gathers the rows and writes.
 
     Args:
-        output_dir: folder of the two files; made where it is missing.
+        output_dir: folder of the files; made where it is missing.
         class_names: names of the foreground classes; label ``k`` is ``class_names[k - 1]``.
         pred_key: key of the predicted label map.
         label_key: key of the ground truth.
@@ -49,11 +53,13 @@ class ScoreWriter:
         scoring: Scoring | None = None,
     ) -> None:
         self.output_dir = Path(output_dir)
+        self.record = RunRecord(output_dir, "evaluation")
         self.pred_key, self.label_key, self.name_key = pred_key, label_key, name_key
         self.table = ScoreTable(class_names, scoring)
 
     def attach(self, engine: Engine) -> None:
         """Register with an evaluator."""
+        self.record.attach(engine)
         engine.add_event_handler(Events.EPOCH_STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._iteration)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._end)

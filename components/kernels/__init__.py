@@ -5,7 +5,7 @@ One folder an operator: ``scan`` (selective scan), ``cross_scan`` (selective sca
 """
 
 from components.kernels.ops import cross_selective_scan, instance_norm, mlstm, selective_scan
-from components.kernels.registry import BackendRecord, BackendUnavailableError, backends, use_backend
+from components.kernels.registry import BackendRecord, BackendUnavailableError, backends, use_backend, used_backends
 
 __all__ = [
     "BackendRecord",
@@ -16,4 +16,5 @@ __all__ = [
     "mlstm",
     "selective_scan",
     "use_backend",
+    "used_backends",
 ]

@@ -191,6 +191,15 @@ def recording() -> bool:
 _functions: dict[str, Callable] = {}
 
 
+def used_backends() -> dict[str, list[str]]:
+    """Back ends that calls in this process have taken so far, by operator; an operator without calls is left out."""
+    used: dict[str, list[str]] = {}
+    for key in sorted(_functions):
+        op, _, name = key.partition("/")
+        used.setdefault(op, []).append(name)
+    return used
+
+
 def _choose(op: str, backend: str, device_type: str, float64: bool, traceable: bool) -> str:
     name = backend if backend != "auto" else dict(_forced.get()).get(op, "auto")
     return _resolve(op, name, device_type, float64, traceable)

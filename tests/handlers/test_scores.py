@@ -68,7 +68,9 @@ def test_files_hold_the_scores_of_all_cases(tmp_path):
     assert summary["mean"]["strict"]["dice"] == pytest.approx(np.mean(dices))
     assert list(summary["classes"]) == NAMES
     assert engine.state.metrics["strict_dice"] == pytest.approx(np.mean(dices))
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["metrics.csv", "metrics.json"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "evaluation.json", "metrics.csv", "metrics.json",
+    ]  # fmt: skip
 
 
 def test_second_run_starts_afresh(tmp_path):
@@ -83,7 +85,8 @@ def test_channels_are_refused_with_the_remedy(tmp_path):
     engine = evaluator(ScoreWriter(str(tmp_path), NAMES), [case("a", 0)], Identityd(keys="pred"))
     with pytest.raises(ValueError, match=r"'pred' of .*a.nii.gz has shape \(3, 9, 9, 9\).*AsDiscreted"):
         engine.run()
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["evaluation.json"]
+    assert json.loads((tmp_path / "evaluation.json").read_text())["error"].startswith("ValueError: the 'pred' of")
 
 
 def test_tensor_without_affine_is_refused(tmp_path):

@@ -1,0 +1,135 @@
+"""A record of a run: with what, on what and how it was done."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import torch
+from ignite.engine import Engine, Events
+from monai.utils import get_seed
+
+import components
+from components.files import write_text
+from components.kernels import used_backends
+
+from .command import read_command
+from .ending import Ending
+
+PACKAGES = ("torch", "monai", "pytorch-ignite", "numpy", "nibabel", "numba", "triton", "mamba-ssm", "mlstm-kernels")
+
+
+class RunRecord:
+    """Writes ``training.json`` or ``evaluation.json``: seed, overrides, versions, back ends, device and times.
+
+    It is written when the run starts, with the status "running", and again when it ends, with "finished", "failed" and
+    the error, or "interrupted". A process that is killed leaves "running". Of many processes the first one writes.
+
+    The overrides are those of the command line of ``monai.bundle run``; ``command`` is null where a bundle is run
+    in another way, because nothing is known of them then.
+
+    Args:
+        output_dir: folder of the file; made where it is missing.
+        name: name of the file without its extension.
+    """
+
+    def __init__(self, output_dir: str, name: str) -> None:
+        self.path = Path(output_dir) / f"{name}.json"
+        self.content: dict[str, Any] = {}
+
+    def attach(self, engine: Engine) -> None:
+        """Register with a trainer or an evaluator."""
+        if idist.get_rank() > 0:
+            return
+        engine.add_event_handler(Events.STARTED, self._started)
+        Ending(self._ended).attach(engine)
+
+    def _started(self, engine: Engine) -> None:
+        self.content = {"status": "running", "error": "", "started": _now(), "ended": None, **describe(engine)}
+        self._write()
+
+    def _ended(self, status: str, error: str) -> None:
+        if not self.path.is_file():  # the folder went before the process that was interrupted
+            return
+        self.content |= {"status": status, "error": error, "ended": _now(), "backends": used_backends()}
+        self._write()
+
+    def _write(self) -> None:
+        write_text(self.path, json.dumps(self.content, indent=2, ensure_ascii=False) + "\n")
+
+
+def describe(engine: Engine) -> dict[str, Any]:
+    """What is known of a run before it begins.
+
+    Args:
+        engine: MONAI's trainer or evaluator, or any other engine of Ignite.
+
+    Returns:
+        Plain values for JSON: ``seed`` (of ``monai.utils.set_determinism``, null where it was not called), ``command``
+        (see :func:`components.handlers.command.read_command`), ``versions``, ``machine``, ``network``, ``amp``,
+        ``processes`` and ``epoch`` (epochs that were done before, in a training that goes on).
+    """
+    network = getattr(engine, "network", None)
+    network = getattr(network, "module", network)
+    return {
+        "seed": get_seed(),
+        "command": read_command(),
+        "versions": versions(),
+        "machine": machine(getattr(engine.state, "device", None)),
+        "network": None
+        if network is None
+        else {"name": type(network).__name__, "parameters": sum(p.numel() for p in network.parameters())},
+        "amp": bool(getattr(engine, "amp", False)),
+        "processes": idist.get_world_size(),
+        "epoch": engine.state.epoch,
+        "backends": {},
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, of the components and of the packages that make the result, where they are installed."""
+    found = {"python": platform.python_version(), "components": components.__version__}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def machine(device: torch.device | str | None = None) -> dict[str, Any]:
+    """The machine: operating system, processor, threads, and the device that computes.
+
+    Args:
+        device: the device; None for the CPU.
+    """
+    device = torch.device(device or "cpu")
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    return {
+        "system": platform.platform(),
+        "cpu": _cpu(),
+        "cpus": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": device.type,
+        "gpu": gpu,
+        "cuda": torch.version.cuda if gpu else None,
+    }
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
