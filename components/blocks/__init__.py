@@ -1,0 +1,1 @@
+"""Layers and blocks of the networks: ``vss`` for MSVM-UNet, ``vil`` and ``residual`` for xLSTM-UNet, … ."""

@@ -1,0 +1,129 @@
+"""Commands of the documentation: read from its blocks, and held against the command lines that they are for."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import itertools
+import re
+import shlex
+from pathlib import Path
+
+import monai.bundle
+from monai.bundle import ConfigParser
+
+from scripts.__main__ import COMMANDS
+from scripts.cli import Command, call, find
+from scripts.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+NOT_OURS = {"cd", "curl", "docker", "export", "git", "mlflow", "nvflare", "sbatch", "kubectl", "ls", "cat", "open"}
+"""Programs whose arguments are not looked at."""
+
+LAUNCHER_FLAGS = {"standalone", "nproc_per_node", "nnodes", "rdzv_backend", "rdzv_endpoint", "rdzv_id", "node_rank"}
+
+
+class MissingArgument(AssertionError):
+    """A command lacks an argument that it needs."""
+
+
+def commands_in(block: str) -> list[list[str]]:
+    """The words of each command in a block for a shell, without comments."""
+    lines = re.sub(r"\\\n\s*", " ", block).splitlines()
+    commands = (shlex.split(line, comments=True) for line in lines)
+    return [words for words in commands if words]
+
+
+def check(words: list[str]) -> None:
+    """Hold a command against the command line of its program.
+
+    Raises:
+        AssertionError: if the program would refuse its arguments, or a file of the repository is not there.
+    """
+    program, *rest = words
+    if program == "scanseg":
+        check_scanseg(rest)
+    elif program == "pip":
+        check_pip(rest)
+    elif program == "bash":
+        check_script(rest)
+    elif program == "torchrun" or words[:3] == ["python", "-m", "torch.distributed.run"]:
+        place = rest.index("-m", 0 if program == "torchrun" else 2)
+        flags = {word[2:].partition("=")[0] for word in rest[:place] if word.startswith("--")}
+        assert flags <= LAUNCHER_FLAGS, f"unknown flags of torchrun: {flags - LAUNCHER_FLAGS}"
+        check_module(*rest[place + 1 :])
+    elif program in {"python", "python3"} and rest[0] == "-m":
+        check_module(*rest[1:])
+    else:
+        assert program in NOT_OURS, f"{program} is no program that the documentation should need"
+
+
+def check_module(module: str, *words: str) -> None:
+    """A module that ``python -m`` runs."""
+    if module == "scripts":
+        check_scanseg(list(words))
+    elif module == "monai.bundle":
+        check_bundle(*words)
+    else:
+        assert module in {"venv", "mkdocs", "pytest", "ruff", "build"}, f"python -m {module} is not known"
+
+
+def check_scanseg(words: list[str]) -> None:
+    """A command of ours: its arguments are bound as for a run, which then does not happen."""
+    path, entry, rest = find(words, COMMANDS)
+    if {"--help", "--list"} & set(rest) or not isinstance(entry, Command):
+        return
+    try:
+        call(path, _Unrun(entry.target, entry.summary, entry.bare), rest)
+    except UserError as error:
+        raise (MissingArgument if str(error).startswith("missing --") else AssertionError)(str(error)) from error
+
+
+class _Unrun(Command):
+    def load(self):  # type: ignore[no-untyped-def]
+        function = super().load()
+
+        @functools.wraps(function)
+        def nothing(*args: object, **kwargs: object) -> None: ...
+
+        return nothing
+
+
+def check_bundle(function: str, *words: str) -> None:
+    """A function of ``monai.bundle``: for ``run`` also the configs, the id and the names of the overrides."""
+    known = set(inspect.signature(getattr(monai.bundle, function)).parameters) - {"override"}
+    flags = dict(zip(words, [*words[1:], ""], strict=True))
+    flags = {name[2:]: value for name, value in flags.items() if name.startswith("--")}
+    if function != "run":
+        assert set(flags) <= known, f"monai.bundle {function} has no {set(flags) - known}"
+        return
+    written = flags["config_file"]
+    files = ast.literal_eval(written) if written.startswith("[") else [written]
+    root = ROOT / flags["bundle_root"]
+    assert root.is_dir(), f"no bundle {flags['bundle_root']}"
+    parser = ConfigParser(ConfigParser.load_config_files([ROOT / name for name in files]))
+    ids = [words[0], *(name for name in flags if name not in known)]
+    missing = [name for name in ids if name.replace("::", "#") not in parser]
+    assert not missing, f"{written} has no {missing}"
+
+
+def check_pip(words: list[str]) -> None:
+    """``pip install``: files exist, and extras are ours."""
+    assert words[0] == "install"
+    _, _, table = (ROOT / "pyproject.toml").read_text().partition("[project.optional-dependencies]\n")
+    extras = set(re.findall(r"^(\w+) = \[", table.partition("\n[")[0], re.MULTILINE))
+    for flag, word in itertools.pairwise(words):
+        assert flag != "-c" or (ROOT / word).is_file(), f"no {word}"
+    for word in words[1:]:
+        asked = re.fullmatch(r"(?:scanseg|\.)\[(.+)]", word)
+        unknown = set(asked[1].split(",")) - extras if asked else set()
+        assert not unknown, f"scanseg has no extra {unknown}"
+
+
+def check_script(words: list[str]) -> None:
+    """A script of the repository."""
+    script, *rest = words
+    assert (ROOT / script).is_file(), f"no {script}"
+    if script == "scripts/label_server.sh":
+        check_scanseg(["label", *rest])
