@@ -19,7 +19,7 @@ from ..new.memory import available, given
 from ..predict.predictor import checked_device
 from . import limits
 from .guard import reason, within_memory
-from .output import FORMAT, read_record, write_docs, write_folder, write_record
+from .output import FORMAT, read_records, write_docs, write_folder, write_record
 from .plan import tables as plan_tables
 from .precision import bundle_of
 from .session import Row, Session, Settings
@@ -62,7 +62,8 @@ def bench(
         device: cpu or cuda.
         weights: file of trained weights of a bundle, to compare label maps in bfloat16 and float32 (networks/bfloat16).
         seed: of inputs and weights.
-        from_json: bench.json of an earlier measurement, to make tables and pictures of it without measuring.
+        from_json: bench.json of an earlier measurement, to make tables and pictures of it without measuring; several of
+            one machine, with commas between, are joined.
         docs: Markdown file to write as a page of the documentation; its pictures go to images/benchmarks beside it.
         plan: only tell which batches of each bundle fit into the memory, with the time of a step if --from-json has it.
         memory: GiB to plan for; by default those of this machine.
@@ -77,7 +78,8 @@ def bench(
     if list_:
         print(listing())
         return 0
-    earlier = None if from_json is None else read_record(Path(from_json))
+    sources = [] if from_json is None else [Path(name) for name in from_json.split(",")]
+    earlier = read_records(sources) if sources else None
     if plan:
         free = available() if memory is None else given(memory)
         if earlier is not None and earlier["settings"]["quick"]:
@@ -89,7 +91,7 @@ def bench(
     if memory is not None:
         raise UserError("--memory goes with --plan")
     if earlier is not None:
-        _check_folder(out, Path(from_json))
+        _check_folder(out, sources[0] if len(sources) == 1 else None)
         _show(earlier)
         _write(earlier, out, docs)
         return 0

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import torch
+
 from .child import in_child, peak_bytes
 from .guard import reason
-from .models import BOT, ENC, MSVM, OURS, PEERS, plan, prepare
+from .models import BOT, ENC, MSVM, OURS, PEERS, make, plan, prepare, run
 from .session import Row, Session, Settings
 
+COMPILED, EAGER = "torch.compile", "eager"
 TITLES = {"inference": "forward", "training": "training step"}
 
 
@@ -29,6 +32,22 @@ def measure_endoscopy(session: Session) -> Iterator[Row]:
     """xLSTM-UNet Bot and Enc and peers on pictures: the endoscopy plan at half its size."""
     size = session.settings.size((192, 320), None)
     yield from compare(session, "endoscopy", (BOT, ENC, *PEERS), "inference", 1, size)
+
+
+def measure_compile(session: Session) -> Iterator[Row]:
+    """Our networks as they are and compiled by torch.compile, which needs a C++ compiler on a CPU."""
+    settings = session.settings
+    for name, plan_name, size in ((MSVM, "slices", None), (BOT, "mri", settings.size((24, 96, 128), None))):
+        shape = plan(plan_name, settings.quick).input(1, size)
+        case = f"{name}, forward, {' × '.join(map(str, shape))}"
+        rows: dict[str, Row] = {
+            kind: {"case": case, "name": kind, "ours": kind == COMPILED} for kind in (COMPILED, EAGER)
+        }
+        network, x = make(name, plan_name, 1, size, settings)
+        compiled = torch.compile(network, backend=settings.size("inductor", "eager"))
+        yield from session.timed(
+            rows, {EAGER: run(network, x, "inference"), COMPILED: run(compiled, x, "inference")}, case
+        )
 
 
 def compare(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .bars import BARS
+from .processes import COUNTS, LINKS, efficiency
 from .session import Row
 from .show import Table, digits, gigabytes, span
 from .timing import median_ratio
@@ -25,6 +26,7 @@ TITLES = {
     "epoch": "An epoch",
     "inference": "Inference of a whole image",
     "scaling": "Growth",
+    "processes": "Many processes",
     "memory": "Memory",
     "bars": "Bars",
 }
@@ -162,6 +164,24 @@ def scaling(rows: Sequence[Row], record: Record) -> Iterator[Table]:
         yield Table(work.partition("/")[2], about, ("name", "exponent", axis), lines, _failures(mine))
 
 
+def processes(rows: Sequence[Row], record: Record) -> Iterator[Table]:
+    """What is exchanged in a step, and the part of an ideal speed that is left."""
+    lines = []
+    for row in _timed(rows):
+        step, sent = statistics.median(row["seconds"]), row["gradient_bytes"] + row["buffer_bytes"]
+        for link, rate in LINKS.items():
+            left = (f"{100 * efficiency(step, sent, count, rate):.1f} %" for count in COUNTS)
+            lines.append((f"{row['name']}, {row['case']}", span(step), f"{sent / 1e6:.0f} MB", link, *left))
+    about = (
+        "Gradients and buffers are exchanged in each step, whatever the batch; a Dice over all adds 2 numbers a class. "
+        "The parts of the ideal speed are worked out from the measured step and bytes for a ring, as if nothing were "
+        "sent while the network computes: a lower bound, without delays. A faster device or a smaller batch makes the "
+        "step shorter and the part smaller: measure with --device cuda there."
+    )
+    columns = ("training", "step of one", "exchanged", "link of each", *(f"{count} processes" for count in COUNTS))
+    yield Table("processes", about, columns, lines, _failures(rows))
+
+
 def memory(rows: Sequence[Row], record: Record) -> Iterator[Table]:
     """Peaks, one column a mode."""
     modes = list(_by(rows, "mode"))
@@ -202,6 +222,7 @@ MAKERS: dict[str, Callable[[Sequence[Row], Record], Iterator[Table]]] = {
     "epoch": epoch,
     "inference": comparisons,
     "scaling": scaling,
+    "processes": processes,
     "memory": memory,
     "bars": bars,
 }

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from components.kernels.registry import TABLE
 from components.validation import check_choice
 
-from . import bars, inference, kernels, memory, networks, precision, scaling, training
+from . import bars, inference, kernels, memory, networks, precision, processes, scaling, training
 from .bundles import RECIPES
 from .models import BOT, ENC, MSVM
 from .session import Row, Session
@@ -35,6 +35,7 @@ GROUPS = {
     "epoch": "an epoch of monai.bundle run training on the sample",
     "inference": "a whole image of the sample through the bundle's inferer",
     "scaling": "growth with tokens, size and batch, and what threads bring",
+    "processes": "bytes that processes exchange in a step, and what many of them can reach",
     "memory": "peak memory by patch, batch and mode, each in a fresh process",
     "bars": "the ratios, shares and peaks that the project holds itself to",
 }
@@ -53,6 +54,7 @@ WORKS: dict[str, Work] = {
     "networks/msvm": Work("MSVM-UNet beside MONAI's 2D networks, 224²", networks.measure_msvm),
     "networks/mri": Work("xLSTM-UNet Bot and Enc beside MONAI's 3D networks", networks.measure_mri),
     "networks/endoscopy": Work("xLSTM-UNet Bot and Enc in 2D", networks.measure_endoscopy),
+    "networks/compile": Work("our networks compiled by torch.compile", networks.measure_compile),
     "networks/bfloat16": Work("bfloat16 autocast beside float32; label maps with --weights", precision.measure),
     **{f"pipeline/{b}": Work(f"data of {b}", _bound(training.measure_pipeline, b)) for b in RECIPES},
     **{f"epoch/{b}": Work(f"an epoch of {b}", _bound(training.measure_epoch, b)) for b in RECIPES},
@@ -62,6 +64,7 @@ WORKS: dict[str, Work] = {
     "scaling/size": Work("networks over the size of the slice", scaling.measure_size),
     "scaling/batch": Work("networks over the batch", scaling.measure_batch),
     "scaling/threads": Work("networks over threads", scaling.measure_threads),
+    "processes/exchange": Work("bytes of a training step between processes", processes.measure),
     **{f"memory/{n}": Work(f"memory of {g.name}", _bound(memory.measure, g)) for n, g in memory.GRIDS.items()},
     "bars/msvm_forward": Work("MSVM-UNet and SwinUNETR", _bars("slices", (MSVM, "SwinUNETR"), "inference", 1)),
     "bars/msvm_step": Work("MSVM-UNet and SwinUNETR, training", _bars("slices", (MSVM, "SwinUNETR"), "training", 2)),
