@@ -30,6 +30,9 @@ class HistoryWriter:
     Beside it ``training.json`` says with what and on what the training was done, see
     :class:`components.handlers.RunRecord`.
 
+    The losses of the epoch so far are in ``trainer.state.losses``, where :class:`Checkpoints` puts those back that an
+    interrupted epoch had. Its seconds are then those since the interruption.
+
     Of many processes the first one writes, with the mean of all their losses.
 
     Args:
@@ -46,7 +49,6 @@ class HistoryWriter:
         self.evaluator = evaluator
         self.optimizer = optimizer
         self._rows: dict[int, dict[str, Any]] | None = None
-        self._losses: list[float] = []
         self._learning_rate: float | None = None
 
     def attach(self, engine: Engine) -> None:
@@ -65,17 +67,17 @@ class HistoryWriter:
     def _start_epoch(self, engine: Engine) -> None:
         if self._rows is None:  # not at STARTED: a checkpoint that is loaded then still moves the epoch on
             self._rows = {epoch: row for epoch, row in self._read().items() if epoch < engine.state.epoch}
-        self._losses = []
+        engine.state.losses = []
         optimizer = self.optimizer or getattr(engine, "optimizer", None)
         self._learning_rate = optimizer.param_groups[0]["lr"] if optimizer is not None else None
 
     def _iteration(self, engine: Engine) -> None:
         if (loss := first_loss(engine.state.output)) is not None:
-            self._losses.append(loss)
+            engine.state.losses.append(loss)
 
     def _end_epoch(self, engine: Engine) -> None:
         row = self._row(engine.state.epoch)
-        losses = [loss for of_process in idist.all_gather(self._losses) for loss in of_process]
+        losses = [loss for of_process in idist.all_gather(engine.state.losses) for loss in of_process]
         row["loss"] = sum(losses) / len(losses) if losses else None
         row["learning_rate"] = self._learning_rate
         row["seconds"] = engine.state.times[Events.EPOCH_COMPLETED.name]
@@ -106,7 +108,7 @@ class HistoryWriter:
         writer = csv.DictWriter(text, list(columns), restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
-        write_text(self.path, text.getvalue())
+        write_text(self.path, text.getvalue(), durable=True)
 
 
 def _number(value: Any) -> float | None:

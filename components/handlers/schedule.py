@@ -37,7 +37,12 @@ def continue_schedule(
         warnings.simplefilter("ignore")  # about steps of a scheduler without steps of its optimizer
         for _ in range(saved["last_epoch"]):
             scheduler.step()
-    settings = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
+    ours = settings(optimizer)
     optimizer.load_state_dict(optimizer_saved)
-    for group, ours in zip(optimizer.param_groups, settings, strict=True):
-        group.update(ours)
+    for group, setting in zip(optimizer.param_groups, ours, strict=True):
+        group.update(setting)
+
+
+def settings(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
+    """Learning rate, momentum and the like of each group of an optimizer's parameters."""
+    return [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]

@@ -1,10 +1,15 @@
 """What the tests of faults have in common: how often they try, and what they note of it."""
 
+import contextlib
+import io
+import json
 from pathlib import Path
 
 import pytest
 
+from tests.faults.processes import Server
 from tests.faults.reliability import Trial, write
+from tests.folders import folder
 
 TRIALS = pytest.StashKey[list[Trial]]()
 
@@ -34,6 +39,34 @@ def tried(pytestconfig):
 def full(pytestconfig):
     """Whether to try as often as for the page (``--faults-full``)."""
     return pytestconfig.getoption("--faults-full")
+
+
+@pytest.fixture(scope="session")
+def server():
+    """Starts runs without the time that imports take, see :class:`tests.faults.processes.Server`."""
+    with Server() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def samples(tmp_path_factory):
+    """Makes a sample of a bundle once, with one case to validate."""
+    from scripts.data.sample import sample
+
+    made = {}
+    with folder(tmp_path_factory, "samples") as work:
+
+        def get(bundle):
+            if bundle not in made:
+                made[bundle] = work / bundle
+                with contextlib.redirect_stdout(io.StringIO()):
+                    sample(bundle, str(made[bundle]))
+                path = made[bundle] / "datalist.json"
+                datalist = json.loads(path.read_text())
+                path.write_text(json.dumps({**datalist, "validation": datalist["validation"][:1]}))
+            return made[bundle]
+
+        yield get
 
 
 def pytest_sessionfinish(session, exitstatus):
