@@ -7,5 +7,15 @@ from .history import HistoryWriter
 from .progress import Progress
 from .record import RunRecord
 from .scores import ScoreWriter
+from .tracking import MLflowRun
 
-__all__ = ["Checkpoints", "FreezeEncoder", "GradientClipping", "HistoryWriter", "Progress", "RunRecord", "ScoreWriter"]
+__all__ = [
+    "Checkpoints",
+    "FreezeEncoder",
+    "GradientClipping",
+    "HistoryWriter",
+    "MLflowRun",
+    "Progress",
+    "RunRecord",
+    "ScoreWriter",
+]

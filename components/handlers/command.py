@@ -26,13 +26,14 @@ def read_command(words: Sequence[str] | None = None) -> dict[str, Any] | None:
         words: the command line; that of this process by default.
 
     Returns:
-        ``config_files``, the names of the config files, and ``changes``, a list of dictionaries with ``id``, ``used``,
-        ``released`` (what the bundle's first config has there, None for nothing) and ``by`` (the further config file,
-        or "command line"), in the order in which they apply. Where the files are is left out. None where the process
-        is no such run, as when a bundle is run from code: nothing is known then.
+        ``config_files``, the names of the config files, and ``changes`` in the order in which they apply, but without
+        those that say where files are: a list of dictionaries with ``id``, ``used``, ``released`` (what the bundle's
+        first config has there, None for nothing), ``known`` (whether that config has the first part of the id: what it
+        does not have is without effect, unless another change uses it) and ``by`` (the further config file, or
+        "command line"). None where the process is no such run: nothing is known of a bundle that is run from code.
     """
     words = list(sys.orig_argv if words is None else words)
-    given = _given(words)
+    given = given_arguments(words)
     if given is None or "config_file" not in given:
         return None
     files = given.pop("config_file")
@@ -43,7 +44,7 @@ def read_command(words: Sequence[str] | None = None) -> dict[str, Any] | None:
     except (OSError, ValueError):  # moved since the process started
         return None
     changes = [
-        {"id": key, "used": value, "released": _at(released, key), "by": source}
+        {"id": key, "used": value, "released": _at(released, key), "known": _parts(key)[0] in released, "by": source}
         for source, values in [*zip((f.name for f in files[1:]), further, strict=True), ("command line", overrides)]
         for key, value in values.items()
         if key not in PLACES
@@ -51,8 +52,8 @@ def read_command(words: Sequence[str] | None = None) -> dict[str, Any] | None:
     return {"config_files": [file.name for file in files], "changes": json.loads(json.dumps(changes, default=str))}
 
 
-def _given(words: Sequence[str]) -> dict[str, Any] | None:
-    """Arguments of ``monai.bundle run`` by name, with those of its ``args_file`` below them."""
+def given_arguments(words: Sequence[str]) -> dict[str, Any] | None:
+    """Arguments of ``monai.bundle run`` by name, with those of its ``args_file`` below them; None in others."""
     program = next((place for place, word in enumerate(words) if word.replace("/", ".").endswith("monai.bundle")), None)
     if program is None:
         program = next((place for place, word in enumerate(words) if _is_main(word)), None)
@@ -82,9 +83,13 @@ def _is_main(word: str) -> bool:
 
 def _at(config: Mapping[str, Any], key: str) -> Any:
     value: Any = config
-    for part in key.removeprefix("+").replace("::", "#").split("#"):
+    for part in _parts(key):
         try:
             value = value[int(part)] if isinstance(value, list) else value[part]
         except (KeyError, ValueError, IndexError, TypeError):
             return None
     return value
+
+
+def _parts(key: str) -> list[str]:
+    return key.removeprefix("+").replace("::", "#").split("#")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from numbers import Number
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from ignite.engine import Engine, Events
 
 from components.files import write_text
 
+from .bad_steps import SKIPPED
 from .output import first_loss
 from .record import RunRecord
 
@@ -23,9 +25,11 @@ FIXED = ("epoch", "loss", "learning_rate", "seconds")
 class HistoryWriter:
     """Writes ``history.csv`` with one row an epoch: loss, learning rate, seconds and the validation's metrics.
 
-    The loss is the mean over the iterations of the epoch; the learning rate is the one that the epoch was trained with;
-    the seconds are those of the training alone. The file is whole after every epoch. A resumed training keeps the rows
-    before its first epoch and goes on below them; one that starts at epoch 1 starts a new table.
+    The loss is the mean over the iterations of the epoch, without those whose loss is not finite. An epoch with steps
+    that were left out, see :class:`components.handlers.SkipBadSteps`, has their number under skipped_steps. The
+    learning rate is the one that the epoch was trained with; the seconds are those of the training alone. The file is
+    whole after every epoch. A resumed training keeps the rows before its first epoch and goes on below them; one that
+    starts at epoch 1 starts a new table.
 
     Beside it ``training.json`` says with what and on what the training was done, see
     :class:`components.handlers.RunRecord`.
@@ -66,13 +70,13 @@ class HistoryWriter:
 
     def _start_epoch(self, engine: Engine) -> None:
         if self._rows is None:  # not at STARTED: a checkpoint that is loaded then still moves the epoch on
-            self._rows = {epoch: row for epoch, row in self._read().items() if epoch < engine.state.epoch}
+            self._rows = {epoch: row for epoch, row in read_history(self.path).items() if epoch < engine.state.epoch}
         engine.state.losses = []
         optimizer = self.optimizer or getattr(engine, "optimizer", None)
         self._learning_rate = optimizer.param_groups[0]["lr"] if optimizer is not None else None
 
     def _iteration(self, engine: Engine) -> None:
-        if (loss := first_loss(engine.state.output)) is not None:
+        if (loss := first_loss(engine.state.output)) is not None and math.isfinite(loss):
             engine.state.losses.append(loss)
 
     def _end_epoch(self, engine: Engine) -> None:
@@ -81,23 +85,19 @@ class HistoryWriter:
         row["loss"] = sum(losses) / len(losses) if losses else None
         row["learning_rate"] = self._learning_rate
         row["seconds"] = engine.state.times[Events.EPOCH_COMPLETED.name]
+        if SKIPPED in engine.state.metrics:
+            row[SKIPPED] = engine.state.metrics[SKIPPED]
         self._write()
 
     def _validated(self, evaluator: Engine, trainer: Engine) -> None:
         if self._rows is None:  # validation before the first epoch has no row
             return
-        scalars = {name: _number(value) for name, value in evaluator.state.metrics.items()}
+        scalars = {name: as_number(value) for name, value in evaluator.state.metrics.items()}
         self._row(trainer.state.epoch).update({n: v for n, v in scalars.items() if v is not None and n not in FIXED})
         self._write()
 
     def _row(self, epoch: int) -> dict[str, Any]:
         return self._rows.setdefault(epoch, {"epoch": epoch})
-
-    def _read(self) -> dict[int, dict[str, Any]]:
-        if not self.path.is_file():
-            return {}
-        with self.path.open(encoding="utf-8", newline="") as file:
-            return {int(row["epoch"]): {k: v for k, v in row.items() if v} for row in csv.DictReader(file)}
 
     def _write(self) -> None:
         if idist.get_rank() > 0:
@@ -111,7 +111,16 @@ class HistoryWriter:
         write_text(self.path, text.getvalue(), durable=True)
 
 
-def _number(value: Any) -> float | None:
+def read_history(path: Path) -> dict[int, dict[str, str]]:
+    """Rows of ``history.csv`` by epoch, without empty fields; none where there is no such file."""
+    if not path.is_file():
+        return {}
+    with path.open(encoding="utf-8", newline="") as file:
+        return {int(row["epoch"]): {k: v for k, v in row.items() if v} for row in csv.DictReader(file)}
+
+
+def as_number(value: Any) -> float | None:
+    """A metric as a number; None where it is none, such as a tensor of several values."""
     if isinstance(value, torch.Tensor) and value.numel() == 1:
         return float(value)
     return float(value) if isinstance(value, Number) else None

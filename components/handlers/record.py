@@ -47,15 +47,15 @@ class RunRecord:
         """Register with a trainer or an evaluator."""
         if idist.get_rank() > 0:
             return
-        engine.add_event_handler(Events.STARTED, self._started)
         Ending(self._ended).attach(engine)
+        engine.add_event_handler(Events.STARTED, self._started)
 
     def _started(self, engine: Engine) -> None:
         self.content = {"status": "running", "error": "", "started": _now(), "ended": None, **describe(engine)}
         self._write()
 
     def _ended(self, status: str, error: str) -> None:
-        if not self.path.is_file():  # the folder went before the process that was interrupted
+        if not self.content or not self.path.is_file():  # never begun, or gone before the process that was interrupted
             return
         self.content |= {"status": status, "error": error, "ended": _now(), "backends": used_backends()}
         self._write()

@@ -45,6 +45,7 @@ class Results:
         history: the rows of ``history.csv``.
         dataset: the content of ``dataset.json``.
         cases: the test cases of ``datalist.json``.
+        runs: the content of ``training.json`` and ``evaluation.json``, by "training" and "evaluation".
     """
 
     metrics: dict[str, Any]
@@ -52,6 +53,15 @@ class Results:
     history: list[dict[str, str]]
     dataset: dict[str, Any]
     cases: list[Case]
+    runs: dict[str, dict[str, Any]]
+
+    @property
+    def label_names(self) -> list[str]:
+        """Names of the labels from 1 on, from the data set or else from the scores."""
+        labels = self.dataset.get("labels", {})
+        return [labels[number] for number in sorted(labels, key=int) if number != "0"] or list(
+            self.metrics.get("classes", {})
+        )
 
     @property
     def flat(self) -> bool:
@@ -63,7 +73,8 @@ def read_results(output_dir: Path, dataset_dir: Path | None) -> Results:
     """Read an output folder and the data set that it belongs to.
 
     Args:
-        output_dir: folder with ``metrics.json``, ``metrics.csv``, ``history.csv`` and ``predictions``, or some of them.
+        output_dir: folder with ``metrics.json``, ``metrics.csv``, ``history.csv``, ``training.json``,
+            ``evaluation.json`` and ``predictions``, or some of them.
         dataset_dir: folder with ``dataset.json`` and ``datalist.json``, or None.
 
     Raises:
@@ -88,6 +99,11 @@ def read_results(output_dir: Path, dataset_dir: Path | None) -> Results:
         if dataset_dir and (dataset_dir / "dataset.json").is_file()
         else {},
         cases=_cases(output_dir, dataset_dir) if dataset_dir else [],
+        runs={
+            name: read_json(output_dir / f"{name}.json")
+            for name in ("training", "evaluation")
+            if (output_dir / f"{name}.json").is_file()
+        },
     )
 
 

@@ -141,6 +141,7 @@ def test_changes_of_a_command_line():
         ("command line", "amp", None, True),
         ("command line", "new", None, [1, 2]),
     ]
+    assert [c["id"] for c in found["changes"] if not c["known"]] == ["+train", "amp", "new"]
 
 
 @pytest.mark.usefixtures("configs")
