@@ -18,10 +18,13 @@ from scripts.cli import Command, call, find
 from scripts.errors import UserError
 
 ROOT = Path(__file__).parents[2]
-NOT_OURS = {"cd", "curl", "docker", "export", "git", "mlflow", "nvflare", "sbatch", "kubectl", "ls", "cat", "open"}
+NOT_OURS = {"cd", "curl", "export", "git", "kubectl", "mlflow", "nvflare", "sbatch", "set", "source"}
 """Programs whose arguments are not looked at."""
 
-LAUNCHER_FLAGS = {"standalone", "nproc_per_node", "nnodes", "rdzv_backend", "rdzv_endpoint", "rdzv_id", "node_rank"}
+LAUNCHER_FLAGS = {
+    *("standalone", "nproc_per_node", "nnodes", "node_rank", "max_restarts"),
+    *("rdzv_backend", "rdzv_endpoint", "rdzv_id"),
+}
 
 
 class MissingArgument(AssertionError):
@@ -29,10 +32,18 @@ class MissingArgument(AssertionError):
 
 
 def commands_in(block: str) -> list[list[str]]:
-    """The words of each command in a block for a shell, without comments."""
+    """The words of each command in a block for a shell, without comments, with the values of its variables."""
     lines = re.sub(r"\\\n\s*", " ", block).splitlines()
-    commands = (shlex.split(line, comments=True) for line in lines)
-    return [words for words in commands if words]
+    variables: dict[str, str] = {}
+    commands = []
+    for line in lines:
+        words = shlex.split(re.sub(r"\$(\w+)", lambda name: variables.get(name[1], name[0]), line), comments=True)
+        assignment = re.fullmatch(r"(\w+)=([^$]*)", words[0]) if len(words) == 1 else None
+        if assignment:
+            variables[assignment[1]] = assignment[2]
+        elif words and not re.match(r"\w+=", words[0]):
+            commands.append(words)
+    return commands
 
 
 def check(words: list[str]) -> None:
@@ -41,6 +52,8 @@ def check(words: list[str]) -> None:
     Raises:
         AssertionError: if the program would refuse its arguments, or a file of the repository is not there.
     """
+    if words[0] == "srun":
+        words = list(itertools.dropwhile(lambda word: word not in {"torchrun", "python", "scanseg"}, words))
     program, *rest = words
     if program == "scanseg":
         check_scanseg(rest)
@@ -50,7 +63,7 @@ def check(words: list[str]) -> None:
         check_script(rest)
     elif program == "torchrun" or words[:3] == ["python", "-m", "torch.distributed.run"]:
         place = rest.index("-m", 0 if program == "torchrun" else 2)
-        flags = {word[2:].partition("=")[0] for word in rest[:place] if word.startswith("--")}
+        flags = {word[2:].partition("=")[0].replace("-", "_") for word in rest[:place] if word.startswith("--")}
         assert flags <= LAUNCHER_FLAGS, f"unknown flags of torchrun: {flags - LAUNCHER_FLAGS}"
         check_module(*rest[place + 1 :])
     elif program in {"python", "python3"} and rest[0] == "-m":
@@ -93,8 +106,8 @@ class _Unrun(Command):
 def check_bundle(function: str, *words: str) -> None:
     """A function of ``monai.bundle``: for ``run`` also the configs, the id and the names of the overrides."""
     known = set(inspect.signature(getattr(monai.bundle, function)).parameters) - {"override"}
-    flags = dict(zip(words, [*words[1:], ""], strict=True))
-    flags = {name[2:]: value for name, value in flags.items() if name.startswith("--")}
+    parts = [part for word in words for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    flags = {name[2:]: value for name, value in itertools.pairwise([*parts, ""]) if name.startswith("--")}
     if function != "run":
         assert set(flags) <= known, f"monai.bundle {function} has no {set(flags) - known}"
         return

@@ -5,11 +5,14 @@ A block that is not for running has ``<!-- skip: next "reason" -->`` above it.
 
 import contextlib
 import json
+import os
 import re
 import shutil
+import subprocess
 import sys
 import unittest
 
+import nibabel as nib
 import pytest
 import torch
 from monai.utils import set_determinism
@@ -20,13 +23,15 @@ from components.networks import MSVMUNet
 from scripts.__main__ import main
 from tests.docs.commands import ROOT, MissingArgument, check, commands_in
 from tests.folders import folder
+from tests.golden import GoldenCase
+from tests.scripts.weights.conftest import imagenet
 
 PAGES = sorted(
     path.relative_to(ROOT).as_posix()
     for pattern in ("*.md", "docs/*.md", "bundles/*/docs/README.md")
     for path in ROOT.glob(pattern)
 )
-SMALL = {"roi_size": [32, 32], "epoch_length": 1, "batch_size": 2, "num_workers": 0}
+SMALL = {"roi_size": [32, 32], "max_epochs": 1, "epoch_length": 1, "val_interval": 1, "batch_size": 2, "num_workers": 0}
 WITH_PYTHON = [page for page in PAGES if "```python\n" in (ROOT / page).read_text(encoding="utf-8")]
 INLINE = re.compile(r"`((?:python -m scripts|scanseg|bash scripts)\b[^`]*)`")
 CHEAP = {("data", "sample")}
@@ -54,7 +59,11 @@ def user(tmp_path_factory):
             weights = path / "bundles" / name / "models" / "model.pt"
             torch.save(MSVMUNet(in_channels=1, out_channels=classes).state_dict(), weights)
         shutil.copy(path / "bundles" / "msvm_synapse" / "models" / "model.pt", path / "model.pt")
-        assert main(["data", "sample", "--bundle", "msvm_acdc", "--out", str(path / "data" / "a")]) == 0
+        assert main(["data", "sample", "--bundle", "msvm_acdc", "--out", str(path / "sites" / "a")]) == 0
+        state = GoldenCase("msvm_unet_9classes").state
+        torch.save({"state_dict": {f"_model.{name}": tensor for name, tensor in state.items()}}, path / "synapse.ckpt")
+        torch.save({"model": imagenet(state)}, path / "vssm1_tiny_0230s_ckpt_epoch_264.pth")
+        (path / "scripts").symlink_to(ROOT / "scripts")
         (path / "scans").mkdir()
         shutil.copy(ROOT / "scripts" / "data" / "samples" / "ct.nii.gz", path / "scans")
         yield path
@@ -83,6 +92,34 @@ def clean():
 def test_python_runs(page, user, monkeypatch):
     monkeypatch.chdir(user)
     blocks(page, "python", None)
+
+
+@pytest.mark.xdist_group("docs")
+@pytest.mark.parametrize("page", ["docs/tutorial.md", "docs/published_checkpoint.md"])
+@pytest.mark.usefixtures("clean")
+def test_commands_run(page, user, monkeypatch, capsys):
+    """Every command but the installation, and but those for data that a user has to get first."""
+    monkeypatch.chdir(user)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
+    (user / "bundles" / "msvm_synapse" / "models" / "model.pt").unlink()  # made by a command
+    shutil.rmtree(user / "labels", ignore_errors=True)
+
+    def evaluate(example):
+        for words in commands_in(example.parsed):
+            if words[:2] != ["python", "-m"] or {"RAW", "D", "O"} & set(words) or "doctor" in words:
+                continue
+            if words[2] == "scripts":
+                assert main(words[3:]) == 0, f"{' '.join(words)}\n{capsys.readouterr().err}"
+                continue
+            command = [sys.executable, *words[1:]]
+            done = subprocess.run(command, env=environment, capture_output=True, text=True)
+            assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+
+    try:
+        blocks(page, "bash", evaluate)
+    finally:
+        shutil.copy(user / "model.pt", user / "bundles" / "msvm_synapse" / "models")
+    assert nib.load(user / "labels" / "ct_pred.nii.gz").shape == nib.load(user / "scans" / "ct.nii.gz").shape
 
 
 @pytest.mark.parametrize("page", PAGES)

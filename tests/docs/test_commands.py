@@ -54,3 +54,8 @@ def test_comments_and_continued_lines():
         ["scanseg", "bench", "--quick"],
         ["ls"],
     ]
+
+
+def test_variables_have_their_values():
+    (words,) = commands_in('b=bundles/x\nrun --root "$b" $HOME/$b')
+    assert words == ["run", "--root", "bundles/x", "$HOME/bundles/x"]
