@@ -17,9 +17,18 @@ _LN2_HIGH = np.float32(0.693359375)
 _LN2_LOW = np.float32(-2.12194440e-4)
 _SMALLEST = np.float32(-87.3)  # exp(x) leaves the normal numbers of float32 below
 _LARGEST = np.float32(88.37)  # 2 to the power of its n is the last power of two in float32
-_ONE, _TWO, _HALF = np.float32(1), np.float32(2), np.float32(0.5)
-_E2, _E3, _E4, _E5, _E6 = (np.float32(1 / math.factorial(n)) for n in (2, 3, 4, 5, 6))
-_L1, _L2, _L3, _L4, _L5, _L6, _L7 = (np.float32(1 / n) for n in (3, 5, 7, 9, 11, 13, 15))
+_ROUNDING = np.float32(1.5 * 2**23)  # a number plus this has its nearest integer in the lowest bits
+_ONE = np.float32(1)
+# Polynomials of least relative error: 1 + r + r² E(r) for exp(r), |r| ≤ log(2) / 2, within 1e-7, and e L(e) for
+# log(1 + e), 0 ≤ e ≤ 1, within 3e-8.
+_E2, _E3, _E4, _E5 = (np.float32(c) for c in (0.49999231, 0.16667114, 0.041890156, 0.0083125206))
+_L0, _L1, _L2, _L3, _L4, _L5, _L6, _L7, _L8 = (
+    np.float32(c)
+    for c in (
+        0.99999994, -0.49999493, 0.33319098, -0.24842982, 0.19106007, -0.13663244, 0.078225940, -0.029505232,
+        0.0052326927,
+    )
+)  # fmt: skip
 
 
 def exp(x: float) -> float:
@@ -40,18 +49,19 @@ def sigmoid(x: float) -> float:
 
 def _exp32(x: float) -> float:
     x = min(max(x, _SMALLEST), _LARGEST)
-    n = np.floor(x * _LOG2_E + _HALF)
+    shifted = x * _LOG2_E + _ROUNDING
+    n = shifted - _ROUNDING
     r = x - n * _LN2_HIGH - n * _LN2_LOW
-    p = _ONE + r * (_ONE + r * (_E2 + r * (_E3 + r * (_E4 + r * (_E5 + r * _E6)))))
-    return p * np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
+    p = _ONE + r * (_ONE + r * (_E2 + r * (_E3 + r * (_E4 + r * _E5))))
+    # n is added to the exponent of p; whatever else is in the bits of the shifted number falls out
+    exponent = np.float32(shifted).view(np.int32) << np.int32(23)
+    return np.int32(np.float32(p).view(np.int32) + exponent).view(np.float32)
 
 
 def _softplus32(x: float) -> float:
     e = exp(-abs(x))
-    s = e / (_TWO + e)  # log(1 + e) = 2 artanh(s), s ≤ 1/3
-    q = s * s
-    series = _ONE + q * (_L1 + q * (_L2 + q * (_L3 + q * (_L4 + q * (_L5 + q * (_L6 + q * _L7))))))
-    return max(x, np.float32(0)) + _TWO * s * series
+    higher = _L4 + e * (_L5 + e * (_L6 + e * (_L7 + e * _L8)))
+    return max(x, np.float32(0)) + e * (_L0 + e * (_L1 + e * (_L2 + e * (_L3 + e * higher))))
 
 
 def _sigmoid32(x: float) -> float:
