@@ -48,7 +48,7 @@ def browser(width: int = 1200, height: int = 900, dark: bool = False, script: bo
     Args:
         width: of the window, in CSS pixels.
         height: of the window.
-        dark: whether it prefers the dark.
+        dark: whether it prefers the dark; it always prefers reduced motion.
         script: whether pages may run scripts.
 
     Raises:
@@ -73,8 +73,9 @@ def browser(width: int = 1200, height: int = 900, dark: bool = False, script: bo
         try:
             metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
             chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-            scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-            chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
+            wishes = {"prefers-color-scheme": "dark" if dark else "light", "prefers-reduced-motion": "reduce"}
+            media = [{"name": name, "value": value} for name, value in wishes.items()]
+            chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": media})
             yield chrome
         finally:
             chrome.quit()
@@ -100,7 +101,6 @@ def screenshots(
         _save(chrome.get_screenshot_as_png(), folder / "report.png")
         sections = anchors.split(",") if isinstance(anchors, str) else anchors
         for name in filter(None, sections):
-            chrome.execute_script("document.documentElement.style.scrollBehavior = 'auto'")
             chrome.get(f"{address}#{name}")
             time.sleep(0.5)
             _save(chrome.get_screenshot_as_png(), folder / f"report_{name}.png")

@@ -70,7 +70,7 @@ def report(
         print(f"written to {tensorboard}")
     if results.metrics:
         print(plain_table(results.metrics, shown))
-    print(f"{page} is ready ({page.stat().st_size / 1e6:.1f} MB)")
+    print(f"{page} ({page.stat().st_size / 1e6:.1f} MB) is ready")
 
 
 def _panels(found: list[Gallery]) -> list[tuple[Volume, int]]:

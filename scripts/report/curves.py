@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from .charts import Chart, Mark, chart
 
-TITLES = {"loss": "Training loss", "learning_rate": "Learning rate"}
-FIXED = ("epoch", "loss", "learning_rate", "seconds")
+TITLES = {"loss": "Training loss", "learning_rate": "Learning rate", "skipped_steps": "Steps left out"}
+FIXED = ("epoch", "loss", "learning_rate", "seconds", "skipped_steps")
 
 
 def curves(history: Sequence[Mapping[str, str]]) -> list[Chart]:
@@ -20,7 +20,7 @@ def curves(history: Sequence[Mapping[str, str]]) -> list[Chart]:
     metrics = [name for name in columns if name not in FIXED]
     return [
         _curve(name, points, marked=name in metrics)
-        for name in ("loss", *metrics, "learning_rate")
+        for name in ("loss", *metrics, "learning_rate", "skipped_steps")
         if (points := [(int(row["epoch"]), float(row[name])) for row in history if row.get(name)])
     ]
 
