@@ -1,13 +1,16 @@
 """Handlers of MONAI and Ignite engines: scores and history as files, freezing, progress."""
 
+from .bad_steps import SkipBadSteps
 from .checkpoints import Checkpoints
 from .clip import GradientClipping
 from .freeze import FreezeEncoder
 from .history import HistoryWriter
+from .next_step import NextStep
 from .progress import Progress
 from .record import RunRecord
 from .scores import ScoreWriter
 from .tracking import MLflowRun
+from .weights import StrictCheckpointLoader
 
 __all__ = [
     "Checkpoints",
@@ -15,7 +18,10 @@ __all__ = [
     "GradientClipping",
     "HistoryWriter",
     "MLflowRun",
+    "NextStep",
     "Progress",
     "RunRecord",
     "ScoreWriter",
+    "SkipBadSteps",
+    "StrictCheckpointLoader",
 ]
