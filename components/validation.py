@@ -16,6 +16,16 @@ def check_choice(argument: str, value: str, valid: Iterable[str]) -> None:
     """
     valid = list(valid)
     if value not in valid:
-        close = difflib.get_close_matches(str(value), valid, n=1)
-        hint = f", did you mean '{close[0]}'?" if close else "."
+        hint = did_you_mean(str(value), valid, prefix="'", suffix="'") or "."
         raise ValueError(f"unknown {argument} '{value}'{hint} Valid: {', '.join(valid)}")
+
+
+def did_you_mean(name: str, valid: Iterable[str], prefix: str = "", suffix: str = "") -> str:
+    """A question after the closest of some names, or nothing where none is close.
+
+    Example:
+        >>> did_you_mean("max_epoch", ["max_epochs", "seed"], prefix="--")
+        ', did you mean --max_epochs?'
+    """
+    close = difflib.get_close_matches(name, list(valid), n=1)
+    return f", did you mean {prefix}{close[0]}{suffix}?" if close else ""

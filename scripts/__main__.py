@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from .cli import PROGRAM, Command, Table, call, find, help_text
-from .errors import UserError
+from .errors import UserError, one_line
 
 COMMANDS: Table = {
     "bench": Command("scripts.bench.command:bench", "time kernels, networks and bundles, measure their memory"),
@@ -68,20 +68,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (UserError, ValueError, OSError) as error:
         if debug:
             raise
-        return _tell(_line(error), 2)
+        return _tell(one_line(error), 2)
     except KeyboardInterrupt:
         return _tell("interrupted", 130)
     except Exception as error:
         if debug:
             raise
-        return _tell(f"unexpected {type(error).__name__}: {_line(error)}; --debug shows where", 1)
+        return _tell(f"unexpected {type(error).__name__}: {one_line(error)}; --debug shows where", 1)
     return 0
-
-
-def _line(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _tell(message: str, status: int) -> int:

@@ -1,6 +1,7 @@
 """Transforms that MONAI does not have."""
 
 from components.transforms.channelwise import RandChannelwised
+from components.transforms.check_item import CheckItemd
 from components.transforms.instances import (
     InstancesToInteriord,
     InteriorToInstancesd,
@@ -13,10 +14,13 @@ from components.transforms.piecewise_affine import RandPiecewiseAffine, RandPiec
 from components.transforms.resample import ResampleSpacing, ResampleSpacingd
 from components.transforms.resize_slices import ResizeSlices, ResizeSlicesd
 from components.transforms.rotate_scale import RandRotateScaled
+from components.transforms.whole import LoadWholeImaged
 
 __all__ = [
+    "CheckItemd",
     "InstancesToInteriord",
     "InteriorToInstancesd",
+    "LoadWholeImaged",
     "PercentilesToUint8d",
     "RandChannelwised",
     "RandPatchd",

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-import nibabel as nib
 import numpy as np
+
+from components.images import read_nifti
 
 from ..errors import UserError
 from .dataset import Item
@@ -105,11 +105,7 @@ def read(path: Path) -> Content:
             raise FileNotFoundError(2, "no such file", str(path))
         if not path.name.endswith(NIFTI):
             return Content(read_picture(path))
-        if path.suffix == ".gz":
-            with gzip.open(path) as file:
-                while file.read(1 << 20):
-                    pass
-        image = nib.load(path)
+        image = read_nifti(path)
         return Content(np.asanyarray(image.dataobj), image.affine, tuple(map(float, image.header.get_zooms())))
 
 
@@ -121,6 +117,9 @@ def _faults_of(key: str, content: Content, job: Job) -> Iterator[str]:
     if not np.isfinite(array).all():
         count = int(np.size(array) - np.isfinite(array).sum())
         yield f"has {count} voxels that are NaN or infinite"
+    slices = array.shape[2] if content.affine is not None and array.ndim > 2 else 0
+    if key == "image" and slices != 1 and array.min() == array.max():  # a single slice may lie beside the body
+        yield f"is {array.flat[0]:g} in all its voxels"
     if content.affine is not None:
         if array.ndim != 3:
             yield f"has {array.ndim} axes, but 3 are needed"

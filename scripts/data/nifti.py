@@ -8,6 +8,8 @@ import nibabel as nib
 import numpy as np
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
+from components.images import read_nifti
+
 AXES = ("P", "L", "S")
 """Where the axes of an array point to: rows to posterior, columns to the patient's left, slices to superior."""
 
@@ -36,14 +38,12 @@ def load(path: Path) -> nib.Nifti1Image:
 
     Raises:
         ValueError: if the file is not a readable NIfTI image with three axes.
+        OSError, EOFError, zlib.error: if it is damaged.
         FileNotFoundError: if there is no such file.
     """
     if not path.is_file():
         raise FileNotFoundError(2, "no such image", str(path))
-    try:
-        image = nib.load(path)
-    except nib.filebasedimages.ImageFileError as error:
-        raise ValueError(f"{path} is not a NIfTI image: {error}") from error
+    image = read_nifti(path)
     if image.ndim != 3:
         raise ValueError(f"{path} has shape {image.shape}, but an image with 3 axes is needed")
     return reoriented(image)

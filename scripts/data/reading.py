@@ -13,6 +13,8 @@ import nibabel as nib
 import numpy as np
 from PIL import Image
 
+from components.images import check_picture
+
 from ..errors import UserError
 from .nifti import load
 
@@ -78,6 +80,7 @@ def read_picture(path: Path) -> np.ndarray:
         UserError: if it is damaged, or of a kind that needs tifffile and this is missing.
     """
     with naming(path):
+        check_picture(path)
         with Image.open(path) as image:
             deep_colour = image.mode in ("RGB", "RGBA") and _bits(image) > 8
             if not deep_colour and image.mode in ("L", "I", "F", "I;16", "I;16B", "I;16L", "RGB"):

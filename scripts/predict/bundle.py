@@ -11,16 +11,13 @@ import numpy as np
 from monai.bundle import ConfigParser
 from torch import nn
 
-from components.networks.published import read_checkpoint
+from components.handlers.weights import load_weights as fill
 from components.validation import check_choice
 
 from ..checkout import bundle_folder, bundle_names
 from ..data.dataset import read_json
 from ..errors import UserError
 from ..hashes import hexdigest
-
-SHOWN = 3
-"""So many tensors that do not fit are named."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +109,7 @@ class Bundle:
     @property
     def default_weights(self) -> Path:
         """The file of weights that its config loads."""
-        loaders = [h for h in self.parser.config.get("handlers", []) if h.get("_target_") == "CheckpointLoader"]
+        loaders = [h for h in self.parser.config.get("handlers", []) if "CheckpointLoader" in h.get("_target_", "")]
         if loaders:
             place = self.parser.config["handlers"].index(loaders[0])
             return Path(self.parser.get_parsed_content(f"handlers#{place}#load_path"))
@@ -189,31 +186,7 @@ def load_weights(network: nn.Module, path: Path, bundle: Bundle) -> str:
             f"`scanseg zoo fetch`, convert published ones with `scanseg weights convert`, or train {bundle.name}"
         )
     try:
-        content = read_checkpoint(path)
+        fill(network, path, bundle.name)
     except ValueError as error:
         raise UserError(str(error)) from error
-    for holder in ("network", "model", "state_dict"):
-        if isinstance(content, Mapping) and isinstance(content.get(holder), Mapping):
-            content = content[holder]
-            break
-    needed = network.state_dict()
-    if not isinstance(content, Mapping) or not all(hasattr(value, "shape") for value in content.values()):
-        raise UserError(f"{path} holds no weights: a dictionary of tensors is needed, as `model.pt` of a training")
-    missing = [name for name in needed if name not in content]
-    surplus = [name for name in content if name not in needed]
-    shapes = [
-        f"{name} {tuple(content[name].shape)} instead of {tuple(tensor.shape)}"
-        for name, tensor in needed.items()
-        if name in content and content[name].shape != tensor.shape
-    ]
-    parts = {"missing": missing, "not known": surplus, "of another shape": shapes}
-    faults = [f"{len(names)} tensors {kind}, {_first(names)}" for kind, names in parts.items() if names]
-    if faults:
-        hint = "; a published checkpoint has to go through `scanseg weights convert` first" if missing else ""
-        raise UserError(f"{path} does not fit the network of {bundle.name}: {'; '.join(faults)}{hint}")
-    network.load_state_dict(content)
     return hexdigest(path)
-
-
-def _first(names: list[str]) -> str:
-    return "first " + ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")

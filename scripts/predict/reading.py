@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ import nibabel as nib
 import numpy as np
 from monai.data import ImageReader, NibabelReader, PILReader
 from PIL import Image
+
+from components.transforms.whole import WholeNibabelReader
 
 from ..data.reading import naming, read_picture
 from ..data.sources.cells import stretched_rgb
@@ -114,11 +115,10 @@ def _load_picture(path: Path) -> Loaded:
 def _load_volume(case: Case, bundle: Bundle) -> Loaded:
     series = dicom.read_series(case.files, bundle.takes["modality"]) if case.kind == "dicom" else None
     if case.kind == "nifti":
-        _read_to_end(case.files[0])
-        image = nib.load(case.files[0])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that the spacing in the header is corrected
-            seen = NibabelReader().read(case.files[0])
+            seen = WholeNibabelReader().read(case.files[0])
+        image = nib.load(case.files[0])
     else:
         image = seen = series.image if series else _read_itk(case.files[0])
     if image.ndim != 3 and image.shape[3:] != (bundle.channels,):
@@ -129,16 +129,6 @@ def _load_volume(case: Case, bundle: Bundle) -> Loaded:
     _check_affine(image.affine)
     held = type(seen)(array, seen.affine, seen.header)
     return Loaded(array.shape[:3], Given(held), image, series)
-
-
-def _read_to_end(path: Path) -> None:
-    """Let gzip compare the checksum, which stands behind what nibabel reads."""
-    if not path.is_file():
-        raise FileNotFoundError(2, "no such file", str(path))
-    if path.suffix.lower() == ".gz":
-        with gzip.open(path) as file:
-            while file.read(1 << 20):
-                pass
 
 
 def _read_itk(path: Path) -> nib.Nifti1Image:

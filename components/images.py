@@ -1,0 +1,60 @@
+"""Image files that are read to their end, so that damage is noticed wherever a file has a checksum."""
+
+from __future__ import annotations
+
+import gzip
+import math
+from pathlib import Path
+
+import nibabel as nib
+from PIL import Image
+
+NIFTI_2 = 540
+"""Size of the header of a NIfTI-2 file; that of a NIfTI-1 file is 348."""
+
+
+def read_nifti(path: str | Path) -> nib.Nifti1Image:
+    """A NIfTI image; the checksum of a compressed one is compared.
+
+    Args:
+        path: a file ``.nii`` or ``.nii.gz``.
+
+    Returns:
+        The image. The voxels of a compressed one are in memory, those of another one are read when they are needed.
+
+    Raises:
+        ValueError: if it is no NIfTI file, or has fewer voxels than its header says.
+        OSError, EOFError, zlib.error: if it is missing, cut off or otherwise damaged.
+    """
+    path = Path(path)
+    size, raw = path.stat().st_size, None
+    if path.suffix.lower() == ".gz":
+        raw = gzip.decompress(path.read_bytes())
+        size = len(raw)
+    image = _parsed(path, raw)
+    stored = image.dataobj
+    needed = stored.offset + math.prod(map(int, stored.shape)) * stored.dtype.itemsize
+    if min(stored.shape, default=0) < 0 or needed > size:
+        raise ValueError(f"its header says {needed} bytes, but there are {size}: it is cut off or damaged")
+    return image
+
+
+def check_picture(path: str | Path) -> None:
+    """Compare the checksums that a PNG file has; other pictures have none.
+
+    Raises:
+        OSError, SyntaxError, ValueError: if the file is missing, no picture, or damaged.
+    """
+    with Image.open(path) as image:
+        image.verify()
+
+
+def _parsed(path: Path, raw: bytes | None) -> nib.Nifti1Image:
+    try:
+        if raw is None:
+            return nib.load(path)
+        first = {int.from_bytes(raw[:4], order) for order in ("little", "big")}
+        return (nib.Nifti2Image if NIFTI_2 in first else nib.Nifti1Image).from_bytes(raw)
+    except Exception as error:  # a damaged header makes nibabel fail in many ways
+        told = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"it is no NIfTI image, or its header is damaged: {told}") from error
