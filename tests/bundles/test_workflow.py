@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 import sqlite3
 
 import nibabel as nib
@@ -30,8 +31,16 @@ def trained(request, tmp_path_factory):
         datalist = json.loads((work / "data" / "datalist.json").read_text())
         shorter = {part: items if part == "training" else items[:1] for part, items in datalist.items()}
         (work / "data" / "datalist.json").write_text(json.dumps(shorter))
-        run(request.param, "training", "train", work, max_epochs=1, val_interval=1, **TRAINING[request.param])
+        done = run(request.param, "training", "train", work, max_epochs=1, val_interval=1, **TRAINING[request.param])
+        (work / "said.txt").write_text(done.stdout)
         yield request.param, work
+
+
+def next_command(said):
+    """Words of the command that a run names when it ends."""
+    _, found, command = said.rpartition("; next: ")
+    assert found, said[-2000:]
+    return shlex.split(command.splitlines()[0])[1:]
 
 
 def history(work):
@@ -67,8 +76,10 @@ def test_training_goes_on_from_the_last_state(trained):
 
 def test_evaluation_and_inference(trained):
     bundle, work = trained
-    run(bundle, "evaluating", "evaluate", work, **SIZES[bundle])
-    run(bundle, "inferring", "inference", work, **SIZES[bundle])
+    evaluation = python(*next_command((work / "said.txt").read_text()), cwd=work)
+    assert next_command(evaluation.stdout)[:3] == ["-m", "scripts", "report"]
+    inference = run(bundle, "inferring", "inference", work, **SIZES[bundle])
+    assert f"ready: {work / 'output' / 'predictions'}\n" in inference.stdout
     metrics = json.loads((work / "output" / "metrics.json").read_text())
     names = json.loads((configs(bundle) / "train.json").read_text())["class_names"]
     scored = ["cell"] if bundle == "xlstm_cells" else names
