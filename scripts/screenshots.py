@@ -31,8 +31,10 @@ FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars",
 )  # fmt: skip
-COLOURS = 192
-"""Of a screenshot: a palette of so many is a third of the size."""
+DESKTOP, PHONE = (1000, 800), (390, 844)
+"""Windows, width and height in CSS pixels."""
+WAIT = 5.0
+"""Seconds in which MLflow's page draws its curves."""
 
 
 def chromium() -> tuple[str, str] | None:
@@ -81,9 +83,7 @@ def browser(width: int = 1200, height: int = 900, dark: bool = False, script: bo
             chrome.quit()
 
 
-def screenshots(
-    report: str, out: str = "docs/images", mlflow: str | None = None, anchors: str = "pictures,agreement"
-) -> None:
+def screenshots(report: str, out: str = "docs/images", mlflow: str | None = None, anchors: str = "pictures") -> None:
     """Make the screenshots of the documentation.
 
     Args:
@@ -96,7 +96,7 @@ def screenshots(
         python -m scripts.screenshots --report O/report.html --mlflow sqlite:///O/mlruns.db
     """
     address, folder = Path(report).resolve().as_uri(), Path(out)
-    with browser(1100, 1000) as chrome:
+    with browser(*DESKTOP) as chrome:
         chrome.get(address)
         _save(chrome.get_screenshot_as_png(), folder / "report.png")
         sections = anchors.split(",") if isinstance(anchors, str) else anchors
@@ -104,28 +104,31 @@ def screenshots(
             chrome.get(f"{address}#{name}")
             time.sleep(0.5)
             _save(chrome.get_screenshot_as_png(), folder / f"report_{name}.png")
-    with browser(1100, 1000, dark=True) as chrome:
+    with browser(*DESKTOP, dark=True) as chrome:
         chrome.get(f"{address}#cases")
         time.sleep(0.5)
         _save(chrome.get_screenshot_as_png(), folder / "report_dark.png")
-    with browser(390, 844) as chrome:
+    with browser(*PHONE) as chrome:
         chrome.get(address)
         _save(chrome.get_screenshot_as_png(), folder / "report_phone.png")
     if mlflow:
         with _mlflow_server(mlflow) as page, browser(1400, 900) as chrome:
             chrome.get(page)
-            time.sleep(6)
+            time.sleep(WAIT)
+            for button in chrome.find_elements("css selector", "button[aria-label*=lose]"):  # of the assistant
+                chrome.execute_script("arguments[0].click()", button)
+            time.sleep(WAIT)
             _save(chrome.get_screenshot_as_png(), folder / "mlflow.png")
 
 
 @contextlib.contextmanager
 def _mlflow_server(uri: str) -> Iterator[str]:
-    """Address of the page of the last run's experiment, on a server of this machine only."""
+    """Address of the curves of the run with the most metrics, on a server of this machine only."""
     import mlflow
 
     client = mlflow.MlflowClient(tracking_uri=uri)
     ids = [experiment.experiment_id for experiment in client.search_experiments()]
-    runs = client.search_runs(ids, order_by=["attributes.start_time DESC"], max_results=1)
+    runs = sorted(client.search_runs(ids), key=lambda run: -len(run.data.metrics))
     if not runs:
         raise UserError(f"{uri} has no run")
     with socket.socket() as free:
@@ -164,7 +167,7 @@ def _mlflow_server(uri: str) -> Iterator[str]:
 
 def _save(png: bytes, path: Path) -> None:
     with Image.open(io.BytesIO(png)) as image, replacing(path) as partial:
-        image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(partial, "PNG", optimize=True)
+        image.convert("RGB").save(partial, "PNG", optimize=True)
     print(f"{path} ({path.stat().st_size / 1e3:.0f} kB)")
 
 

@@ -27,8 +27,11 @@ logger = logging.getLogger(__name__)
 STATUSES = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 LONGEST = 500
 """Characters of a parameter that every version of MLflow takes."""
-TABLES = ("history.csv", "training.json", "metrics.csv", "metrics.json", "evaluation.json")
-"""Files of the output folder that are logged when the run ends."""
+TABLES = {
+    "training": ("history.csv", "training.json"),
+    "evaluation": ("metrics.csv", "metrics.json", "evaluation.json"),
+}
+"""Files of the output folder that are logged when a run of each kind ends."""
 
 
 class MLflowRun(MLFlowHandler):
@@ -58,6 +61,7 @@ class MLflowRun(MLFlowHandler):
         self.output_dir = Path(output_dir)
         self.config: Path | None = None
         self.weights = weights
+        self.kind = "training" if weights else "evaluation"
         self._shape: tuple[int, ...] | None = None
 
     def attach(self, engine: Engine) -> None:
@@ -86,8 +90,7 @@ class MLflowRun(MLFlowHandler):
     def _remember(self, where: dict[str, str]) -> None:
         path = self.output_dir / "mlflow.json"
         known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        kind = "training" if self.weights else "evaluation"
-        write_text(path, json.dumps({**known, kind: where}, indent=2) + "\n")
+        write_text(path, json.dumps({**known, self.kind: where}, indent=2) + "\n")
 
     def _iteration(self, engine: Engine) -> None:
         if self._shape is not None:
@@ -99,7 +102,11 @@ class MLflowRun(MLFlowHandler):
             self._shape = tuple(image.shape if isinstance(batch, list) else image.shape[1:])
 
     def _epoch(self, engine: Engine) -> None:
-        row = read_history(self.output_dir / "history.csv").get(engine.state.epoch, {}) if self.weights else {}
+        row = (
+            read_history(self.output_dir / "history.csv").get(engine.state.epoch, {})
+            if self.weights is not None
+            else {}
+        )
         row = {name: float(value) for name, value in row.items() if name != "epoch"}
         found = {name: as_number(value) for name, value in engine.state.metrics.items()}
         metrics = {**row, **{name: value for name, value in found.items() if value is not None}}
@@ -113,7 +120,7 @@ class MLflowRun(MLFlowHandler):
         try:
             if status == "finished":
                 self._log_model(engine)
-            for path in (self.config, *(self.output_dir / name for name in TABLES)):
+            for path in (self.config, *(self.output_dir / name for name in TABLES[self.kind])):
                 if path is not None and path.is_file():
                     self.client.log_artifact(run, str(path))
             if error:

@@ -19,15 +19,17 @@ EXPERIMENT = "scanseg"
 
 
 def scalars(results: Results) -> Iterator[tuple[str, float]]:
-    """Name and value of each strict mean: over all classes as ``test/dice``, of a class as ``test/dice/liver``."""
-    if results.metrics:
-        for name, value in results.metrics["mean"]["strict"].items():
-            if value is not None:
-                yield f"test/{name}", float(value)
-        for label, scores in results.metrics["classes"].items():
-            for name, value in scores["strict"].items():
-                if value is not None and name != "counted":
-                    yield f"test/{name}/{_safe(label)}", float(value)
+    """Name and value of each strict mean: over all classes as ``test_dice``, of one class as ``test_dice/liver``."""
+    if not results.metrics:
+        return
+    for name, value in results.metrics["mean"]["strict"].items():
+        if value is not None:
+            yield f"test_{name}", float(value)
+    classes = results.metrics["classes"]
+    for label, scores in classes.items() if len(classes) > 1 else ():
+        for name, value in scores["strict"].items():
+            if value is not None and name != "counted":
+                yield f"test_{name}/{_safe(label)}", float(value)
 
 
 def to_mlflow(results: Results, uri: str, page: Path, overview: Path | None) -> str:
@@ -88,7 +90,7 @@ def to_tensorboard(results: Results, folder: str, overview: Path | None) -> None
             writer.add_scalar(name, value, step)
         if overview is not None:
             with Image.open(overview) as picture:
-                writer.add_image("test/predictions", np.asarray(picture.convert("RGB")), step, dataformats="HWC")
+                writer.add_image("test_predictions", np.asarray(picture.convert("RGB")), step, dataformats="HWC")
 
 
 def _run(client: object, uri: str, output: Path, bundle: str) -> tuple[str, str | None]:
