@@ -13,7 +13,7 @@ import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 from monai.handlers import MLFlowHandler
-from monai.utils import CommonKeys
+from monai.utils import CommonKeys, path_to_sqlite_uri
 
 from components.files import write_text
 
@@ -53,11 +53,18 @@ class MLflowRun(MLFlowHandler):
     Args:
         output_dir: folder of the training or the evaluation.
         weights: file of the best weights, in a training; None in an evaluation, which makes no model.
-        kwargs: arguments of MONAI's handler: ``tracking_uri``, ``experiment_name``, ``run_name``.
+        tracking_uri: where MLflow keeps runs; by default ``mlruns.db`` in the output folder, with the artifacts in
+            ``mlruns`` beside it. The environment variable ``MLFLOW_TRACKING_URI`` goes before both.
+        kwargs: further arguments of MONAI's handler, such as ``experiment_name`` and ``run_name``.
+
+    Raises:
+        ValueError: if the tracking URI is a folder, which MLflow no longer takes.
     """
 
-    def __init__(self, output_dir: str, weights: str | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self, output_dir: str, weights: str | None = None, tracking_uri: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(tracking_uri or path_to_sqlite_uri(Path(output_dir) / "mlruns.db"), **kwargs)
         self.output_dir = Path(output_dir)
         self.config: Path | None = None
         self.weights = weights
