@@ -13,7 +13,7 @@ import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 from monai.handlers import MLFlowHandler
-from monai.utils import CommonKeys, path_to_sqlite_uri
+from monai.utils import CommonKeys
 
 from components.files import write_text
 
@@ -64,7 +64,9 @@ class MLflowRun(MLFlowHandler):
     def __init__(
         self, output_dir: str, weights: str | None = None, tracking_uri: str | None = None, **kwargs: Any
     ) -> None:
-        super().__init__(tracking_uri or path_to_sqlite_uri(Path(output_dir) / "mlruns.db"), **kwargs)
+        super().__init__(
+            tracking_uri or f"sqlite:///{(Path(output_dir) / 'mlruns.db').absolute().as_posix()}", **kwargs
+        )
         self.output_dir = Path(output_dir)
         self.config: Path | None = None
         self.weights = weights
@@ -138,7 +140,6 @@ class MLflowRun(MLFlowHandler):
         finally:
             self.client.set_terminated(run, STATUSES[status])
             self.cur_run = None
-            self._dispose_sqlite_store()
 
     def _log_model(self, engine: Engine) -> None:
         if self.weights is None:

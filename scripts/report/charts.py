@@ -12,7 +12,7 @@ WIDTH, HEIGHT = 460, 270
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 12, 44
 """Size of a chart and the room around its axes, in units of the SVG."""
 SINGLE = 150
-"""Largest number of points that are drawn one by one."""
+"""Largest number of points that are drawn one by one on a line."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,8 @@ class Chart:
 
     @property
     def shown(self) -> list[tuple[float, float, Mark]]:
-        """Place and mark of the points that are drawn one by one: all, or some of many, marked ones always."""
-        step = math.ceil(len(self.marks) / SINGLE)
+        """Place and mark of the points that are drawn one by one: all, or of many on a line some and the marked one."""
+        step = math.ceil(len(self.marks) / SINGLE) if self.joined else 1
         return [
             (round(self.x.place(mark.x), 1), round(self.y.place(mark.y), 1), mark)
             for number, mark in enumerate(self.marks)

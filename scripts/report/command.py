@@ -8,16 +8,13 @@ from components.files import write_text
 
 from ..errors import UserError
 from .agreement import agreements
-from .galleries import Gallery, galleries
+from .galleries import OVERVIEW, Gallery, galleries
 from .overview import write_overview
 from .page import render
 from .publish import to_mlflow, to_tensorboard
 from .results import read_results
 from .scores import columns, leading, plain_table
 from .volume import Volume
-
-OVERVIEW = 3
-"""Number of slices in overlay.png."""
 
 
 def report(
@@ -75,7 +72,7 @@ def report(
 
 def _panels(found: list[Gallery]) -> list[tuple[Volume, int]]:
     """Slices of the first cases that can be shown: one of each, or some of the only one."""
-    volumes = [gallery.volume for gallery in found if gallery.volume is not None][:OVERVIEW]
+    volumes = [gallery.volume for gallery in found if gallery.volume is not None]
     if len(volumes) == 1:
         (volume,) = volumes
         numbers = volume.slices(volume.planes[0], OVERVIEW + 2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..errors import UserError
 from .pictures import Slices, draw
@@ -13,6 +13,8 @@ from .volume import Volume, read_volume
 
 MOST = 20_000_000
 """Characters of all pictures of a page together; what comes after is left out."""
+OVERVIEW = 3
+"""Number of slices in overlay.png, and of cases that are kept for it."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Gallery:
         rank: what it is among the cases, such as "best"; empty where they have no scores.
         score: its mean score in words.
         planes: the slices of each plane.
-        volume: the case; None where it cannot be shown.
+        volume: the case, of the first ones only; None where it cannot be shown.
         missing: why there is no picture.
     """
 
@@ -48,14 +50,15 @@ def galleries(results: Results, leading: list[Column], cases: int, slices: int) 
     means = case_means(results.scores, f"strict_{leading[0].key}") if leading else {}
     known = {case.name: case for case in results.cases}
     ranks = ranked({name: mean for name, mean in means.items() if name in known}, cases)
-    found, size = [], 0
+    found, size, kept = [], 0, 0
     for name in ranks or list(known)[:cases]:
         score = f"mean {leading[0].title} {leading[0].text(means[name])} {leading[0].unit}".strip() if ranks else ""
         gallery = _gallery(known[name], results, ranks.get(name, ""), score, slices)
         size += sum(plane.bytes for plane in gallery.planes)
         if size > MOST:
             gallery = Gallery(name, gallery.rank, score, missing="the page would be too large, lower --slices")
-        found.append(gallery)
+        kept += gallery.volume is not None
+        found.append(gallery if kept <= OVERVIEW else replace(gallery, volume=None))
     return found
 
 

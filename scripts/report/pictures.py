@@ -81,7 +81,7 @@ def layer_images(volume: Volume, plane: Plane, number: int) -> list[Image.Image]
     for array, colours in (
         (volume.truth, LABELS),
         (volume.prediction, LABELS),
-        (None if volume.truth is None else volume.errors(), [colour for colour, _ in ERRORS.values()]),
+        (None if volume.truth is None else volume.errors, [colour for colour, _ in ERRORS.values()]),
     ):
         if array is not None:
             labels = Image.fromarray(np.ascontiguousarray(volume.cut(array, plane, number)).astype(np.int32))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -12,8 +13,13 @@ from ..data.dataset import read_json
 from ..errors import UserError
 from .results import Results
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
 RUN_FILE = "mlflow.json"
 """Where :class:`components.handlers.MLflowRun` keeps which runs it made."""
+FILE = "sqlite:///"
+"""Begin of a tracking URI that is a file."""
 EXPERIMENT = "scanseg"
 """Experiment of reports that belong to no tracked training."""
 
@@ -53,6 +59,7 @@ def to_mlflow(results: Results, uri: str, page: Path, overview: Path | None) -> 
         from mlflow.exceptions import MlflowException
     except ImportError as error:
         raise UserError("--mlflow needs MLflow: pip install 'scanseg[tracking]'") from error
+    uri = _absolute(uri)
     if "://" not in uri:
         raise UserError(f"--mlflow needs a tracking URI such as sqlite:///{page.parent}/mlruns.db, not {uri!r}")
     try:
@@ -93,7 +100,7 @@ def to_tensorboard(results: Results, folder: str, overview: Path | None) -> None
                 writer.add_image("test_predictions", np.asarray(picture.convert("RGB")), step, dataformats="HWC")
 
 
-def _run(client: object, uri: str, output: Path, bundle: str) -> tuple[str, str | None]:
+def _run(client: MlflowClient, uri: str, output: Path, bundle: str) -> tuple[str, str | None]:
     """The run of the training, or else of the evaluation, which keeps its status; or a new one and its status."""
     tracked = read_json(output / RUN_FILE) if (output / RUN_FILE).is_file() else {}
     for kind in ("training", "evaluation"):
@@ -105,10 +112,14 @@ def _run(client: object, uri: str, output: Path, bundle: str) -> tuple[str, str 
     return client.create_run(identifier, run_name="report").info.run_id, "FINISHED"
 
 
+def _absolute(uri: str) -> str:
+    """A database file by its whole path, as the handler remembers it; any other address as it is."""
+    return f"{FILE}{Path(uri.removeprefix(FILE)).absolute().as_posix()}" if uri.startswith(FILE) else uri
+
+
 def _artifacts(uri: str) -> str | None:
     """Beside a database file its artifacts, as MONAI's handler keeps them; any other server decides for itself."""
-    prefix = "sqlite:///"
-    return (Path(uri.removeprefix(prefix)).resolve().parent / "mlruns").as_uri() if uri.startswith(prefix) else None
+    return (Path(uri.removeprefix(FILE)).parent / "mlruns").as_uri() if uri.startswith(FILE) else None
 
 
 def _safe(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,6 +91,7 @@ class Volume:
         rows, columns, slices = self.spacing
         return {2: (rows, columns), 0: (slices, columns), 1: (slices, rows)}[plane.axis]
 
+    @functools.cached_property
     def errors(self) -> np.ndarray:
         """Error map: 0 none, 1 false positive, 2 false negative, 3 wrong class.
 

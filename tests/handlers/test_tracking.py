@@ -53,15 +53,13 @@ def trainer(folder, network, name="training"):
         loss_function=nn.MSELoss(),
         train_handlers=[
             HistoryWriter(str(folder)),
-            MLflowRun(
-                str(folder), str(folder / "model.pt"), tracking_uri=uri(folder), experiment_name="e", run_name=name
-            ),
+            MLflowRun(str(folder), str(folder / "model.pt"), experiment_name="e", run_name=name),
         ],
     )
 
 
 def uri(folder):
-    return f"sqlite:///{folder}/runs.db"
+    return f"sqlite:///{folder}/mlruns.db"
 
 
 def runs(folder):

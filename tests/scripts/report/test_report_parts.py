@@ -119,9 +119,9 @@ def test_kinds_of_errors():
     volume = ramp((1, 5, 1))
     volume.truth[0, :, 0] = [0, 1, 1, 1, 0]
     volume.prediction[0, :, 0] = [0, 1, 0, 2, 2]
-    np.testing.assert_array_equal(volume.errors()[0, :, 0], [0, 0, 2, 3, 1])
+    np.testing.assert_array_equal(volume.errors[0, :, 0], [0, 0, 2, 3, 1])
     with pytest.raises(ValueError, match="no ground truth"):
-        Volume("a", volume.image, None, volume.prediction, volume.spacing).errors()
+        _ = Volume("a", volume.image, None, volume.prediction, volume.spacing).errors
 
 
 def test_errors_are_drawn_in_their_colours(tmp_path):
@@ -185,6 +185,7 @@ def test_chart_stays_within_its_axes():
     assert len(long.line.split()) == 1000
     assert len(long.shown) < 150
     assert any(mark.best for _, _, mark in long.shown)
+    assert len(chart("t", "d", long.marks, ("x", "y"), joined=False).shown) == 1000
     assert chart("t", "d", [Mark(1, 0, "a")], ("x", "y")).shown
 
 

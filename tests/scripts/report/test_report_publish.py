@@ -45,8 +45,9 @@ def test_mlflow_gets_a_run_of_its_own(results, tmp_path):
     assert (tmp_path / "mlruns").is_dir()
 
 
-def test_mlflow_keeps_the_report_with_the_training(results, tmp_path):
+def test_mlflow_keeps_the_report_with_the_training(results, tmp_path, monkeypatch):
     mlflow = pytest.importorskip("mlflow")
+    monkeypatch.chdir(tmp_path)
     uri = f"sqlite:///{tmp_path}/own.db"
     client = mlflow.MlflowClient(tracking_uri=uri)
     experiment = client.create_experiment("e", artifact_location=(tmp_path / "a").as_uri())
@@ -57,7 +58,7 @@ def test_mlflow_keeps_the_report_with_the_training(results, tmp_path):
         "training": {"tracking_uri": uri, "run_id": training},
     }
     (results[1] / "mlflow.json").write_text(json.dumps(runs))
-    assert send(results, "--mlflow", uri) == 0
+    assert send(results, "--mlflow", "sqlite:///own.db") == 0
     assert client.get_run(training).data.metrics == expected(results[1])
     assert client.get_run(training).info.status == "FAILED"
     assert client.get_run(evaluation).data.metrics == {}
