@@ -18,8 +18,11 @@ from scripts.cli import Command, call, find
 from scripts.errors import UserError
 
 ROOT = Path(__file__).parents[2]
-NOT_OURS = {"cd", "curl", "export", "git", "kubectl", "mlflow", "nvflare", "sbatch", "set", "source"}
+NOT_OURS = {"cd", "curl", "export", "git", "kubectl", "mlflow", "nvflare", "sbatch", "set", "source", "tensorboard"}
 """Programs whose arguments are not looked at."""
+
+TRACKING_FLAGS = {"experiment_name", "run_name", "tracking_uri"}
+"""Settings that MONAI takes from the command line where a run is tracked."""
 
 LAUNCHER_FLAGS = {
     *("standalone", "nproc_per_node", "nnodes", "node_rank", "max_restarts"),
@@ -115,6 +118,11 @@ def check_bundle(function: str, *words: str) -> None:
     files = ast.literal_eval(written) if written.startswith("[") else [written]
     root = ROOT / flags["bundle_root"]
     assert root.is_dir(), f"no bundle {flags['bundle_root']}"
+    if flags.get("tracking", "").endswith(".json"):
+        known |= TRACKING_FLAGS
+        files = [*files, flags["tracking"]]
+    elif "tracking" in flags:
+        assert flags["tracking"] == "mlflow", f"--tracking {flags['tracking']} is no file and not mlflow"
     parser = ConfigParser(ConfigParser.load_config_files([ROOT / name for name in files]))
     ids = [words[0], *(name for name in flags if name not in known)]
     missing = [name for name in ids if name.replace("::", "#") not in parser]
