@@ -95,8 +95,8 @@ for (const svg of document.querySelectorAll("[data-chart]")) {
     }
   });
   svg.addEventListener("pointermove", (event) => {
-    const scale = 460 / svg.getBoundingClientRect().width;
-    const [x, y] = [event.offsetX * scale, event.offsetY * scale];
+    const box = svg.getBoundingClientRect();
+    const [x, y] = [event.clientX - box.left, event.clientY - box.top].map((place) => (place * 460) / box.width);
     const joined = svg.querySelector(".curve");
     const far = (mark) => Math.hypot(mark.cx.baseVal.value - x, joined ? 0 : mark.cy.baseVal.value - y);
     choose(marks.reduce((best, mark, number) => (far(mark) < far(marks[best]) ? number : best), 0));
