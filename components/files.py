@@ -69,7 +69,7 @@ def replacing(
         [('before.png', 'old'), ('image.png', 'new')]
     """
     path = Path(path)
-    partial = path.with_name(f".partial.{os.getpid()}.{path.name}" if shared else f".partial.{path.name}")
+    partial = path.with_name(f".partial.{os.getpid()}.{path.name}") if shared else partial_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
@@ -88,6 +88,11 @@ def replacing(
         raise
     finally:
         _remove(partial)
+
+
+def partial_of(path: Path) -> Path:
+    """Temporary name of a file that is written, which stays where the process was killed meanwhile."""
+    return path.with_name(f".partial.{path.name}")
 
 
 def explained(error: OSError, path: Path) -> OSError:
@@ -110,7 +115,7 @@ def explained(error: OSError, path: Path) -> OSError:
 
 def _name(path: Path, other: Path) -> None:
     """Let a file be found under another name, too."""
-    linked = other.with_name(f".partial.{other.name}")
+    linked = partial_of(other)
     linked.unlink(missing_ok=True)
     try:
         os.link(path, linked)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import signal
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +13,14 @@ from ignite.engine import Engine, Events
 from ignite.handlers import EarlyStopping, EMAHandler
 from torch import nn
 
+from components.files import partial_of
 from components.validation import check_choice
 
-from .batches import EpochBatches, ShelteredLoader
+from .batches import ShelteredLoader
 from .lock import locked
-from .random_state import random_state, set_random_state
-from .schedule import continue_schedule, settings
 from .signals import Signals
 from .state_file import StateFile, save
+from .training_state import TrainingState
 
 logger = logging.getLogger(__name__)
 
@@ -91,15 +89,13 @@ class Checkpoints:
         self.last = StateFile(ckpt_dir)
         self.trainer = trainer
         self.evaluator = evaluator
-        self.network = getattr(network, "module", network)
-        self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
         self.ema, self.early_stop = ema, early_stop
-        self.result = self.network if ema is None else ema.ema_model
-        self.batches = EpochBatches(trainer.data_loader, trainer)
+        network = getattr(network, "module", network)
+        self.result = network if ema is None else ema.ema_model
+        self.state = TrainingState(trainer, evaluator, network, optimizer, lr_scheduler, ema, early_stop)
         self.signals = Signals()
         self.stopped = 0
         """Number of the signal that ended the training; 0 for none."""
-        self._epoch_end: dict[str, Any] | None = None
 
     def run(self) -> None:
         """Train, until the last epoch or a signal.
@@ -110,6 +106,8 @@ class Checkpoints:
             OSError: if a folder cannot be written.
         """
         with locked(self.folders), self.signals:
+            for path in (self.best, self.last.path, self.last.previous) if idist.get_rank() == 0 else ():
+                partial_of(path).unlink(missing_ok=True)  # of a process that was killed
             if self.attach():
                 self.trainer.run()
         if self.stopped:
@@ -127,7 +125,7 @@ class Checkpoints:
         Raises:
             FileNotFoundError: if there is nothing to resume from.
             ValueError: if the training to resume is complete already, or is to be stopped by validations that do not
-                take place, or if its state is damaged.
+                take place, or if its state is damaged or of another network.
         """
         if self.early_stop is not None and (self.evaluator is None or self.evaluator.state.epoch_length == 0):
             raise ValueError(
@@ -137,9 +135,9 @@ class Checkpoints:
             self.ema.attach(self.trainer)
             if self.evaluator is not None:
                 self.evaluator.network = self.ema.ema_model
-        self.batches.attach()
+        self.state.batches.attach()
         if self.resume == "true" or (self.resume == "auto" and self.last.exists()):
-            if complete := self._restore():
+            if complete := self.state.restore(self.last.load(), self.last.path):
                 if not self.best.is_file():
                     self._finished()
                 if self.resume == "true":
@@ -165,14 +163,9 @@ class Checkpoints:
     def _iterated(self, trainer: Engine) -> None:
         iterations = (trainer.state.iteration - 1) % trainer.state.epoch_length + 1
         if iterations == trainer.state.epoch_length:
-            self._note_epoch_end()
+            self.state.note_epoch_end()
         elif signalled := self.signals.agreed():
             self._stop(signalled, iterations)
-
-    def _note_epoch_end(self) -> None:
-        """Note what the schedule and the validation change, for the case that the validation is interrupted."""
-        schedule = {"lr_scheduler": self.lr_scheduler.state_dict(), "settings": settings(self.optimizer)}
-        self._epoch_end = {"random": self._random(), **copy.deepcopy(schedule)}
 
     def _validation_iterated(self, evaluator: Engine) -> None:
         if idist.get_world_size() == 1 and self.signals.heard:  # others may have more cases than this process
@@ -189,11 +182,12 @@ class Checkpoints:
             self._stop(self.stopped, trainer.state.epoch_length)
             return
         self._save_state(trainer.state.epoch, 0)
-        if signalled := self.signals.agreed():
+        complete = trainer.state.epoch == trainer.state.max_epochs or trainer.should_terminate
+        if not complete and (signalled := self.signals.agreed()):
             self._stop(signalled, 0)
 
     def _finished(self) -> None:
-        if self._best_metric()[1] < 1:
+        if self.state.best_metric[1] < 1:
             self._save_result()
             logger.info("%s: final weights, as no validation took place", self.best)
 
@@ -216,123 +210,11 @@ class Checkpoints:
             )
         self.trainer.terminate(skip_completed=True)
 
-    def _best_metric(self) -> tuple[float, int]:
-        if self.evaluator is None:
-            return -1.0, -1
-        return float(self.evaluator.state.best_metric), int(self.evaluator.state.best_metric_epoch)
-
-    def _random(self) -> list[dict[str, Any]]:
-        """Random states of all processes."""
-        return idist.all_gather({**random_state(), "seed": self.batches.seed})
-
-    def _so_far(self) -> dict[str, Any]:
-        """What other handlers have counted in an epoch that is not complete."""
-        metrics = {name: value for name, value in self.trainer.state.metrics.items() if isinstance(value, int | float)}
-        return {"losses": getattr(self.trainer.state, "losses", []), "metrics": metrics}
-
-    @staticmethod
-    def _set_so_far(trainer: Engine, counted: dict[str, Any]) -> None:
-        trainer.state.losses = counted["losses"]
-        trainer.state.metrics.update(counted["metrics"])
-
     def _save_result(self) -> None:
         if idist.get_rank() == 0:
             save(self.result.state_dict(), self.best)
 
     def _save_state(self, epochs: int, iterations: int) -> None:
-        """Save what there is after whole epochs and iterations of the one after them."""
-        state = {
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "lr_scheduler": self.lr_scheduler.state_dict(),
-            "epoch": epochs,
-            "iterations": iterations,
-            "epoch_length": self.trainer.state.epoch_length,
-            "so_far": idist.all_gather(self._so_far() if iterations else {}),
-            "random": self._random(),
-        }
-        if iterations == self.trainer.state.epoch_length:
-            end = dict(self._epoch_end)
-            groups = zip(state["optimizer"]["param_groups"], end.pop("settings"), strict=True)
-            state["optimizer"]["param_groups"] = [{**group, **before} for group, before in groups]
-            state |= end
-        state["best_metric"], state["best_metric_epoch"] = self._best_metric()
-        if self.trainer.scaler is not None:
-            state["scaler"] = self.trainer.scaler.state_dict()
-        if self.ema is not None:
-            state["ema"] = {
-                "network": self.ema.ema_model.state_dict(),
-                "updates": self.ema.momentum_scheduler.event_index,
-            }
-        if self.early_stop is not None:
-            state["early_stop"] = {"counter": self.early_stop.counter, "best_score": self.early_stop.best_score}
+        state = self.state.gather(epochs, iterations)
         if idist.get_rank() == 0:
             self.last.save(state)
-
-    def _restore(self) -> str:
-        """Restore the state; returns why there is nothing to go on with, empty if there is."""
-        state = self.last.load()
-        epochs, iterations = state["epoch"], state.get("iterations", 0)
-        length, ranks = self.trainer.state.epoch_length, len(state["random"])
-        if iterations and (state["epoch_length"] != length or ranks != idist.get_world_size()):
-            if idist.get_rank() == 0:
-                logger.warning("%s has other iterations: epoch %d begins again", self.last.path, epochs + 1)
-            iterations = 0
-        self.network.load_state_dict(state["network"])
-        continue_schedule(self.lr_scheduler, self.optimizer, state["lr_scheduler"], state["optimizer"])
-        self._restore_options(state)
-        if self.evaluator is not None:
-            self.evaluator.state.best_metric = state["best_metric"]
-            self.evaluator.state.best_metric_epoch = state["best_metric_epoch"]
-        if "scaler" in state and self.trainer.scaler is not None:
-            self.trainer.scaler.load_state_dict(state["scaler"])
-        if epochs >= self.trainer.state.max_epochs:
-            return f"{self.last.path} has {epochs} epochs already: give --max_epochs above {epochs} to go on"
-        if self.early_stop is not None and 0 < self.early_stop.patience <= self.early_stop.counter:
-            return (
-                f"{self.last.path} was stopped after {self.early_stop.counter} validations without a better one: give "
-                f"--patience above {self.early_stop.counter}, or 0, to go on"
-            )
-        self._restore_place(state, epochs, iterations)
-        done = f"epoch {epochs}" + (f" and {iterations} of {length} iterations of the next" if iterations else "")
-        logger.info("going on from %s, after %s", self.last.path, done)
-        return ""
-
-    def _restore_place(self, state: dict[str, Any], epochs: int, iterations: int) -> None:
-        trainer, rank = self.trainer, idist.get_rank()
-        length = trainer.state.epoch_length
-        ended = iterations == length  # but for its validation
-        trainer.state.epoch = epochs
-        trainer.state.iteration = epochs * length + (0 if ended else iterations)
-        self.batches.skip = 0 if ended else iterations
-        if rank < len(state["random"]):
-            random = dict(state["random"][rank])
-            self.batches.seed = random.pop("seed", self.batches.seed)
-            trainer.add_event_handler(Events.STARTED, lambda: set_random_state(random))
-        if iterations:
-            begun = Events.EPOCH_STARTED(once=epochs + 1)
-            trainer.add_event_handler(begun, self._set_so_far, state["so_far"][rank])
-        if ended:
-            trainer.add_event_handler(Events.STARTED, self._end_epoch)
-
-    def _end_epoch(self, trainer: Engine) -> None:
-        """Do what comes after the last iteration of an epoch, which was done before the interruption."""
-        trainer.state.epoch += 1
-        trainer.state.iteration = trainer.state.epoch * trainer.state.epoch_length
-        trainer.fire_event(Events.EPOCH_STARTED)
-        self._note_epoch_end()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about a step of the schedule before one of the optimizer
-            trainer.fire_event(Events.EPOCH_COMPLETED)
-
-    def _restore_options(self, state: dict[str, Any]) -> None:
-        if self.ema is not None and "ema" in state:
-            self.ema.ema_model.load_state_dict(state["ema"]["network"])
-            self.ema.momentum_scheduler.event_index = state["ema"]["updates"]
-        elif self.ema is not None:
-            logger.info("%s has no average of weights: it begins here", self.last.path)
-        elif "ema" in state and idist.get_rank() == 0:
-            logger.warning("%s has an average of weights, which ends here: add --ema true to keep it", self.last.path)
-        if self.early_stop is not None and "early_stop" in state:
-            self.early_stop.counter = state["early_stop"]["counter"]
-            self.early_stop.best_score = state["early_stop"]["best_score"]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import multiprocessing
 import os
 import signal
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any
@@ -65,8 +68,24 @@ def sheltered() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    others = set(multiprocessing.active_children())
     before = signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if started := set(multiprocessing.active_children()) - others:
+            if not _sheltered:
+                atexit.register(_end_sheltered)
+            _sheltered.update(started)
+
+
+_sheltered: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def _end_sheltered() -> None:
+    """End the workers that an error left: Python ends those by SIGTERM, which they do not get, and waits for them."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch would raise an error at the end of each
+    for process in list(_sheltered):
+        if process.is_alive():
+            process.kill()

@@ -1,5 +1,7 @@
 """Tiny trainings of two bundles, by the words of their command line."""
 
+import pytest
+
 from tests.bundles.workflow import ROOT, TRAINING, configs, runner
 
 BUNDLES = ("msvm_acdc", "xlstm_endoscopy")
@@ -34,3 +36,23 @@ def words(bundle, data, work, config="train", **overrides):
         **overrides,
     }
     return runner("training", settings)
+
+
+def stop_after(epochs):
+    """Code that signals the process when an epoch begins after so many."""
+    return f"""
+import signal
+from ignite.engine import Events
+from monai.engines import SupervisedTrainer
+init = SupervisedTrainer.__init__
+def signalled(self, *arguments, **named):
+    init(self, *arguments, **named)
+    self.add_event_handler(Events.EPOCH_STARTED(once={epochs + 1}), lambda: signal.raise_signal(signal.SIGTERM))
+SupervisedTrainer.__init__ = signalled
+"""
+
+
+def not_by_default(full, chosen):
+    """Skip what is not chosen for a run that is to be short."""
+    if not full and not chosen:
+        pytest.skip("only with --faults-full")

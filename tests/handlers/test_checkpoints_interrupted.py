@@ -33,7 +33,7 @@ def roll(x):
 class Training:
     """A trainer with random transforms, dropout, average, early stopping, history, and two validation cases."""
 
-    def __init__(self, folder, workers=0, length=None, resume=False, epochs=EPOCHS, seed=5):
+    def __init__(self, folder, workers=0, length=None, resume=False, epochs=EPOCHS, seed=5, validate=True):
         set_determinism(seed=seed)
         items = [{"image": torch.full((1, 2), float(n)), "label": torch.full((1,), float(n))} for n in range(CASES)]
         transform = Compose(
@@ -64,7 +64,7 @@ class Training:
             loss_function=nn.MSELoss(),
             train_handlers=[
                 LrScheduleHandler(scheduler, print_lr=False),
-                ValidationHandler(1, self.evaluator),
+                *([ValidationHandler(1, self.evaluator)] if validate else []),
                 HistoryWriter(str(folder / "output"), self.evaluator),
             ],
         )
@@ -161,6 +161,13 @@ def test_interrupted_in_a_validation(tmp_path, whole, caplog, epoch, again):
     same_files(tmp_path, expected)
 
 
+def test_signal_at_the_very_end_changes_nothing(tmp_path, whole):
+    training = Training(tmp_path)
+    training.trainer.add_event_handler(Events.EPOCH_COMPLETED(once=EPOCHS), lambda: signal.raise_signal(signal.SIGTERM))
+    training.run()
+    same_files(tmp_path, whole(0, None)[0])
+
+
 def test_line_says_how_to_go_on(tmp_path, caplog):
     Training(tmp_path).signalled(Events.ITERATION_STARTED(once=5))
     (line,) = (record.message for record in caplog.records if record.levelno == logging.WARNING)
@@ -173,7 +180,7 @@ def test_line_says_how_to_go_on(tmp_path, caplog):
 def test_other_iterations_begin_the_epoch_again(tmp_path, caplog):
     Training(tmp_path, length=3).signalled(Events.ITERATION_STARTED(once=5))
     assert len(Training(tmp_path, length=2, resume="true").run().seen) == 2 * 3
-    assert "has other iterations: epoch 2 begins again" in caplog.text
+    assert "last.pt has other iterations: epoch 2 begins again" in caplog.text
 
 
 def test_auto_starts_goes_on_and_leaves_what_is_complete(tmp_path, whole, caplog):
@@ -189,16 +196,10 @@ def test_auto_starts_goes_on_and_leaves_what_is_complete(tmp_path, whole, caplog
 
 def test_final_weights_that_a_crash_prevented(tmp_path):
     """Without validation they are written after the last state."""
-    training = Training(tmp_path)
-    training.evaluator.state.epoch_length = 0
-    training.checkpoints.early_stop = None
-    training.run()
+    Training(tmp_path, validate=False).run()
     expected = torch.load(tmp_path / "models" / "model.pt", weights_only=True)
     (tmp_path / "models" / "model.pt").unlink()
-    again = Training(tmp_path, resume="auto")
-    again.evaluator.state.epoch_length = 0
-    again.checkpoints.early_stop = None
-    again.run()
+    assert Training(tmp_path, validate=False, resume="auto").run().seen == []
     same(torch.load(tmp_path / "models" / "model.pt", weights_only=True), expected)
 
 
@@ -253,6 +254,14 @@ def test_both_damaged(tmp_path):
         with pytest.raises(ValueError, match=r"damaged: .*last.pt .*and .*last.previous.pt .*start anew") as error:
             Training(tmp_path, resume=resume).run()
         assert "\n" not in str(error.value)
+
+
+def test_state_of_another_network(tmp_path):
+    Training(tmp_path, epochs=1).run()
+    other = Training(tmp_path, resume="true")
+    other.network.add_module("more", nn.Linear(1, 1))
+    with pytest.raises(ValueError, match=r"last.pt is of another network \(Missing key.*more.weight.*: go on with the"):
+        other.run()
 
 
 def test_new_training_does_not_fall_back_on_an_old_one(tmp_path, caplog):
