@@ -151,7 +151,7 @@ class MLflowRun(MLFlowHandler):
 
         from .tracked_model import log_model
 
-        before = mlflow.get_tracking_uri()
+        before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
         mlflow.set_tracking_uri(self.client.tracking_uri)  # the functions that log models take it from there only
         try:
             log_model(self.cur_run.info.run_id, engine.network, self._shape, self.weights, str(self.config))
