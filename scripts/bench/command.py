@@ -128,7 +128,7 @@ def measure(names: Sequence[str], settings: Settings, out: Path | None = None) -
         record = {
             "format": FORMAT,
             "date": datetime.date.today().isoformat(),
-            "command": "scanseg " + shlex.join(sys.argv[1:]) if sys.argv[1:2] == ["bench"] else "scanseg bench",
+            "command": _command(sys.argv[1:]),
             "works": list(names),
             "settings": {key: getattr(settings, key) for key in ("repeats", "threads", "seed", "quick", "device")},
             "machine": session.machine,
@@ -141,6 +141,17 @@ def measure(names: Sequence[str], settings: Settings, out: Path | None = None) -
                 write_record(record, out)
             bar.update()
     return record
+
+
+def _command(words: Sequence[str]) -> str:
+    """The command line without the places of what it writes."""
+    if words[:1] != ["bench"]:
+        return "scanseg bench"
+    kept, places = ["scanseg"], ("--out", "--docs")
+    for before, word in zip(["", *words], words, strict=False):
+        if before not in places and word.partition("=")[0] not in places:
+            kept.append(word)
+    return shlex.join(kept)
 
 
 def _rows(name: str, session: Session) -> Iterator[Row]:

@@ -58,7 +58,7 @@ def read_records(paths: Sequence[Path]) -> dict[str, Any]:
                 raise UserError(f"{path} was measured with another {what} than {paths[0]}: measure all on one machine")
         if _fixed(record) != _fixed(first):
             raise UserError(f"{path} has other settings than {paths[0]}: {_fixed(record)} and {_fixed(first)}")
-    works = [work for record in records for work in record["works"]]
+    works = [work for record in records for work in dict.fromkeys(row["work"] for row in record["rows"])]
     if twice := [work for work in works if works.count(work) > 1]:
         raise UserError(f"{twice[0]} is in more than one of the measurements: leave one out")
     return {

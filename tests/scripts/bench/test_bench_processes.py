@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from scripts.__main__ import main
+from scripts.bench.command import _command
 from scripts.bench.models import BOT, MSVM, make
 from scripts.bench.processes import efficiency, sent
 from scripts.bench.session import Settings
@@ -77,3 +78,15 @@ def test_measurements_that_do_not_belong_together(other, why, tmp_path, capsys):
     told = capsys.readouterr().err
     assert why in told
     assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        (["bench", "--work", "bars", "--out", "my results", "--repeats", "5"], "scanseg bench --work bars --repeats 5"),
+        (["bench", "--docs=docs/benchmarks.md", "--quick"], "scanseg bench --quick"),
+        (["other"], "scanseg bench"),
+    ],
+)
+def test_command_in_the_record_has_no_places(words, command):
+    assert _command(words) == command
