@@ -13,6 +13,8 @@ WORKER = "Original Traceback (most recent call last):"
 CAUSE = "The above exception was the direct cause of the following exception:"
 CONTEXT = "During handling of the above exception, another exception occurred:"
 LAST = re.compile(r"^([A-Za-z_][\w.]*): (.*)\Z", re.MULTILINE | re.DOTALL)
+SECRET = re.compile(r"(?<=://)[^/@\s\"']+(?=@)")
+"""User and password in an address."""
 MEMORY = "take a smaller --batch_size, --sw_batch_size or --num_workers"
 
 
@@ -65,6 +67,16 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+def masked(text: str) -> str:
+    """A text without the users and passwords of its addresses.
+
+    Example:
+        >>> masked("--tracking_uri https://me:secret@host/mlflow")
+        '--tracking_uri https://***@host/mlflow'
+    """
+    return SECRET.sub("***", text)
+
+
 def in_words(error: BaseException) -> tuple[str, bool]:
     """What a user is told of an error, and whether it is one to be mended without a look at the code.
 
@@ -75,7 +87,7 @@ def in_words(error: BaseException) -> tuple[str, bool]:
         One line, and whether the user can mend it.
     """
     error = root_cause(error)
-    text, lowered = one_line(error), str(error).lower()
+    text, lowered = masked(one_line(error)), str(error).lower()
     if "out of memory" in lowered or "can't allocate memory" in lowered or isinstance(error, MemoryError):
         return f"the memory does not suffice: {MEMORY} ({_shortened(text)})", True
     if "dataloader worker" in lowered and ("killed" in lowered or "bus error" in lowered or "exited" in lowered):

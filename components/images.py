@@ -9,9 +9,6 @@ from pathlib import Path
 import nibabel as nib
 from PIL import Image
 
-NIFTI_2 = 540
-"""Size of the header of a NIfTI-2 file; that of a NIfTI-1 file is 348."""
-
 
 def read_nifti(path: str | Path) -> nib.Nifti1Image:
     """A NIfTI image; the checksum of a compressed one is compared.
@@ -23,7 +20,8 @@ def read_nifti(path: str | Path) -> nib.Nifti1Image:
         The image. The voxels of a compressed one are in memory, those of another one are read when they are needed.
 
     Raises:
-        ValueError: if it is no NIfTI file, or has fewer voxels than its header says.
+        ValueError: if it is no NIfTI file, has fewer voxels than its header says, or voxels of another kind than real
+            numbers.
         OSError, EOFError, zlib.error: if it is missing, cut off or otherwise damaged.
     """
     path = Path(path)
@@ -33,6 +31,8 @@ def read_nifti(path: str | Path) -> nib.Nifti1Image:
         size = len(raw)
     image = _parsed(path, raw)
     stored = image.dataobj
+    if stored.dtype.kind not in "biuf":
+        raise ValueError(f"its voxels are of type {stored.dtype}, but one real number each is needed")
     needed = stored.offset + math.prod(map(int, stored.shape)) * stored.dtype.itemsize
     if min(stored.shape, default=0) < 0 or needed > size:
         raise ValueError(f"its header says {needed} bytes, but there are {size}: it is cut off or damaged")
@@ -53,8 +53,10 @@ def _parsed(path: Path, raw: bytes | None) -> nib.Nifti1Image:
     try:
         if raw is None:
             return nib.load(path)
-        first = {int.from_bytes(raw[:4], order) for order in ("little", "big")}
-        return (nib.Nifti2Image if NIFTI_2 in first else nib.Nifti1Image).from_bytes(raw)
+        kinds = (kind for kind in (nib.Nifti1Image, nib.Nifti2Image) if kind.header_class.may_contain_header(raw))
+        if (kind := next(kinds, None)) is None:
+            raise ValueError("it does not begin with a header")
+        return kind.from_bytes(raw)
     except Exception as error:  # a damaged header makes nibabel fail in many ways
         told = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"it is no NIfTI image, or its header is damaged: {told}") from error

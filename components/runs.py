@@ -20,10 +20,11 @@ from pydoc import locate
 from types import TracebackType
 from typing import Any
 
+from monai.apps.utils import get_logger
 from monai.bundle import ComponentLocator, ConfigComponent, ConfigParser, ReferenceResolver
 from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS
 
-from components.errors import in_words, root_cause
+from components.errors import in_words, masked, root_cause
 from components.handlers.command import ARGUMENTS, given_arguments
 from components.validation import did_you_mean
 
@@ -33,6 +34,8 @@ FURTHER = ("workflow_name", "workflow_type", "properties_path")
 """Arguments of MONAI's workflows that ``monai.bundle run`` hands on."""
 WORDS = ("true", "false", "yes", "no", "t", "f", "y", "n", "1", "0", "on", "off")
 """What MONAI's ``str2bool`` reads."""
+STATS = "StatsHandler"
+"""Name of the logger of MONAI's handler of that name."""
 SHOWN = 3
 MAKE = "`scanseg data prepare` and `scanseg data sample` make a data set, see the documentation of the bundle"
 
@@ -53,7 +56,7 @@ def start(dataset_dir: Any = None, lists: Sequence[str] = (), folder_of_images: 
     if not is_command():
         return
     sys.excepthook = tell
-    _quiet_engines()
+    _tend_logs()
     given = given_arguments(sys.orig_argv) or {}
     overrides = {name: value for name, value in given.items() if name not in (*ARGUMENTS, *FURTHER)}
     if "config_file" in given:
@@ -243,7 +246,17 @@ def _end_workers() -> None:
         child.kill()
 
 
-def _quiet_engines() -> None:
-    """Let the engines, and MONAI's handlers of them, not log an error with its traceback that is told in one line."""
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(lambda record: not (record.name.startswith("ignite.") and record.levelno >= logging.ERROR))
+def _tend_logs() -> None:
+    """Keep out of the logs what is told in one line, and passwords in addresses such as that of an MLflow server."""
+    get_logger(STATS)
+    loggers = [each for each in logging.root.manager.loggerDict.values() if isinstance(each, logging.Logger)]
+    for handler in {handler for logger in (logging.root, *loggers) for handler in logger.handlers}:
+        handler.addFilter(_tended)
+
+
+def _tended(record: logging.LogRecord) -> bool:
+    text = record.getMessage()
+    if (hidden := masked(text)) != text:
+        record.msg, record.args = hidden, ()
+    # Ignite's engines, and MONAI's handler of them, log an error with its traceback.
+    return record.levelno < logging.ERROR or not record.name.startswith(("ignite.", STATS))

@@ -11,6 +11,8 @@ from typing import Any
 from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser
 
+from components.errors import masked
+
 PLACES = ("bundle_root", "dataset_dir", "output_dir", "ckpt_dir", "cache_dir")
 """Settings that say where files are, and nothing about the result."""
 ARGUMENTS = (
@@ -49,7 +51,10 @@ def read_command(words: Sequence[str] | None = None) -> dict[str, Any] | None:
         for key, value in values.items()
         if key not in PLACES
     ]
-    return {"config_files": [file.name for file in files], "changes": json.loads(json.dumps(changes, default=str))}
+    return {
+        "config_files": [file.name for file in files],
+        "changes": json.loads(masked(json.dumps(changes, default=str))),
+    }
 
 
 def given_arguments(words: Sequence[str]) -> dict[str, Any] | None:

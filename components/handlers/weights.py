@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import zipfile
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from ignite.engine import Engine, Events
 from torch import Tensor, nn
 
+from components.errors import one_line
 from components.networks.published import read_checkpoint
 
 logger = logging.getLogger(__name__)
@@ -42,6 +44,7 @@ def load_weights(network: nn.Module, path: str | PathLike[str], name: str = "") 
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there are no weights at {path}: {GET}")
+    _check_sums(path)
     content = read_checkpoint(path)
     held = (
         content[name] for name in HOLDERS if isinstance(content, Mapping) and isinstance(content.get(name), Mapping)
@@ -58,6 +61,19 @@ def load_weights(network: nn.Module, path: str | PathLike[str], name: str = "") 
     if broken := [name for name, value in state.items() if value.is_floating_point() and not value.isfinite().all()]:
         raise ValueError(f"{path} has values that are NaN or infinite in {_first(broken)}: it is of no use")
     network.load_state_dict(state)
+
+
+def _check_sums(path: Path) -> None:
+    """Compare the checksums in a file of ``torch.save``, which PyTorch does not."""
+    if not zipfile.is_zipfile(path):  # told by what reads it
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            wrong = archive.testzip()
+    except Exception as error:  # a damaged zip makes the module fail in many ways
+        raise ValueError(f"{path} is damaged: {one_line(error)}; copy or download it again") from error
+    if wrong is not None:
+        raise ValueError(f"{path} is damaged: the checksum of {wrong} in it is wrong; copy or download it again")
 
 
 def _faults(needed: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:

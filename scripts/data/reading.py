@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -19,8 +21,9 @@ from ..errors import UserError
 from .nifti import load
 
 DAMAGE = (
-    OSError, EOFError, ValueError, KeyError, SyntaxError, NotImplementedError, zlib.error, zipfile.BadZipFile,
-    Image.DecompressionBombError, nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError,
+    OSError, EOFError, ValueError, KeyError, SyntaxError, OverflowError, MemoryError, RuntimeError, struct.error,
+    tokenize.TokenError, zlib.error, zipfile.BadZipFile, Image.DecompressionBombError,
+    nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError,
 )  # fmt: skip
 """What the readers raise on a damaged file."""
 

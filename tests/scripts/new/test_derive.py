@@ -156,10 +156,9 @@ def test_margins_are_left_out_of_the_z_score():
 def test_msvm_scales_volumes_by_their_own_range(name):
     plan = Plan("msvm", 2, "SPL", (224, 224), 4, Normalisation("minimum-maximum"), 1.0)
     after = derive(find_base(name).configs["train.json"], plan, ["heart"], 2)
-    assert kinds(chain(after))[:4] == ["LoadImaged", "EnsureChannelFirstd", "Orientationd", "ResizeSlicesd"]
-    assert kinds(chain(after, "validate"))[:5] == [
-        "LoadImaged", "EnsureChannelFirstd", "Orientationd", "ScaleIntensityd", "ResizeSlicesd",
-    ]  # fmt: skip
+    loaded = ["LoadWholeImaged", "EnsureChannelFirstd", "CheckItemd", "Orientationd"]
+    assert kinds(chain(after))[:5] == [*loaded, "ResizeSlicesd"]
+    assert kinds(chain(after, "validate"))[:6] == [*loaded, "ScaleIntensityd", "ResizeSlicesd"]
     assert kinds(chain(after))[-1] == "NormalizeIntensityd"
     assert after["network_def"]["in_channels"] == 2
 

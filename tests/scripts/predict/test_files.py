@@ -245,7 +245,7 @@ def of_colours(path, image):
 
 FAULTS = {
     cut: "Compressed file ended before",
-    cut_plain: "could the file be damaged?",
+    cut_plain: "it is cut off or damaged",
     wrong_sum: "CRC check failed",
     with_nan: "it has 2 voxels that are NaN or infinite",
     of_time: "5 channels or time points, but xlstm_abdomen_mri_3d takes volumes (MR, 1 channel)",
@@ -254,7 +254,7 @@ FAULTS = {
     empty: "all its voxels are 0: there is nothing to segment",
     of_colours: "its voxels are of type",
     lambda path, image: path.write_text("no image"): "Not a gzipped file",
-    lambda path, image: path.write_bytes(b""): "Empty file",
+    lambda path, image: path.write_bytes(b""): "it is no NIfTI image",
     lambda path, image: path.symlink_to("nowhere"): "case.nii.gz is missing",
     lambda path, image: path.with_name("case.nrrd").write_text("NRRD0004\n"): "case.nrrd: ",
     lambda path, image: path.with_name("case.mha").write_text("x"): "Unable to determine ImageIO reader",

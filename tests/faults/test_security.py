@@ -1,0 +1,210 @@
+"""Nothing in a stranger's file runs, and no password is written down."""
+
+import ast
+import json
+import logging
+import os
+import pickle
+import zipfile
+
+import pytest
+import torch
+from monai.bundle import ConfigWorkflow
+
+from components.errors import masked
+from components.handlers.command import read_command
+from components.networks import MSVMUNet
+from components.runs import _tended
+from scripts.__main__ import main
+from scripts.errors import UserError
+from scripts.zoo.lint import lint_config
+from tests.bundles.workflow import BUNDLES, ROOT, configs
+from tests.scripts.predict.images import SAMPLES, SMALL
+
+SOURCES = sorted(path for folder in ("components", "scripts") for path in (ROOT / folder).rglob("*.py"))
+FORBIDDEN = {
+    "eval", "exec", "compile", "__import__", "os.system", "os.popen", "pickle.load", "pickle.loads", "pickle.Unpickler",
+    "marshal.load", "marshal.loads", "shelve.open", "yaml.load", "yaml.unsafe_load", "yaml.full_load", "joblib.load",
+    "dill.load", "torch.hub.load", "torch.jit.load", "tarfile.open", "shutil.unpack_archive", "extractall",
+    "tempfile.mktemp",
+}  # fmt: skip
+"""Calls that run what is in a file, or write where a file says."""
+
+
+def called(node):
+    """Name of what is called, as ``torch.load``."""
+    names = []
+    inner = node.func
+    while isinstance(inner, ast.Attribute):
+        names.append(inner.attr)
+        inner = inner.value
+    names.append(inner.id if isinstance(inner, ast.Name) else "")  # a method of what is computed begins with a dot
+    return ".".join(reversed(names))
+
+
+def option(node, name):
+    """Value of a keyword, if it is a constant."""
+    return next((k.value.value for k in node.keywords if k.arg == name and isinstance(k.value, ast.Constant)), None)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_no_source_runs_what_a_file_says(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call):
+            continue
+        name, line = called(node), f"{path.relative_to(ROOT)}:{node.lineno}"
+        fixed = name == "__import__" and isinstance(node.args[0], ast.Constant)  # of a module that is named in the code
+        assert name not in FORBIDDEN or fixed, line
+        assert not name.endswith(".extractall"), line
+        assert option(node, "shell") is not True, line
+        assert option(node, "allow_pickle") is not True, line
+        if name == "torch.load":
+            assert option(node, "weights_only") is True, line
+
+
+@pytest.mark.parametrize("bundle", BUNDLES)
+def test_our_own_configs_stay_within_the_bounds(bundle):
+    for path in sorted(configs(bundle).glob("*.json")):
+        if path.name != "metadata.json":
+            lint_config(path, ROOT / "components")
+
+
+class Canary:
+    """An object whose unpickling makes a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.path}",)
+
+
+@pytest.fixture(params=["torch", "torch in a state", "pickle", "old torch"])
+def payload(request, tmp_path):
+    """A file of weights with a payload, and what the payload would make."""
+    path, mark = tmp_path / "weights.pt", tmp_path / "mark"
+    if request.param == "pickle":
+        path.write_bytes(pickle.dumps({"weight": Canary(mark)}))
+    else:
+        content = {"weight": Canary(mark)}
+        content = {"epoch": 1, "state_dict": content} if "state" in request.param else content
+        torch.save(content, path, _use_new_zipfile_serialization=request.param != "old torch")
+    return path, mark
+
+
+def run(capsys, *words):
+    """Exit status, and what is told on stderr."""
+    status = main([str(word) for word in words])
+    return status, capsys.readouterr().err.strip()
+
+
+WAYS = {
+    "inspect": "weights inspect",
+    "convert": "weights convert",
+    "predict": "predict --weights",
+    "training": "training with --encoder_weights",
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_payload_in_weights_does_not_run(way, payload, capsys, tmp_path, tried):
+    path, mark = payload
+    if way == "training":
+        with pytest.raises(ValueError, match=r"system|no file of torch\.save") as caught:
+            MSVMUNet(in_channels=1, out_channels=2, encoder_weights=str(path))
+        told = str(caught.value)
+    elif way == "predict":
+        words = ("--input", SAMPLES / "ct.nii.gz", "--output", tmp_path / "out", "--device", "cpu", "--weights", path)
+        override = json.dumps(SMALL["msvm_synapse"])
+        status, told = run(capsys, "predict", "--bundle", "msvm_synapse", *words, "--override", override)
+        assert status == 2
+    elif way == "convert":
+        words = ("--bundle", "msvm_synapse", "--checkpoint", path, "--out", tmp_path / "out.pt")
+        status, told = run(capsys, "weights", "convert", *words)
+        assert status == 2
+    else:
+        status = main(["weights", "inspect", str(path)])
+        shown = capsys.readouterr()
+        told = (shown.err or shown.out.splitlines()[0]).strip()
+        assert status in (1, 2)
+    assert not mark.exists()
+    assert "system" in told or "no file of torch.save" in told
+    assert "\n" not in told
+    tried(
+        "Security", f"a pickle that runs a command: {'weights ' if 'n' in way[1:3] else ''}{way}", 1, "refused, not run"
+    )
+
+
+@pytest.mark.parametrize("name", ["../climbed", "/tmp/climbed", "msvm_acdc/../../climbed", "msvm_acdc\\..\\climbed"])
+def test_a_zip_that_climbs_is_not_unpacked(name, capsys, tmp_path, tried):
+    path = tmp_path / "inside" / "msvm_acdc_v0.1.0.zip"
+    path.parent.mkdir()
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("msvm_acdc/configs/metadata.json", "{}")
+        archive.writestr(name, "here")
+    assert main(["zoo", "verify", str(path), "--static"]) == 1
+    assert "not unpacked" in capsys.readouterr().out
+    assert not list(tmp_path.rglob("climbed"))
+    tried("Security", "a zip with a path out of its folder: zoo verify", 1, "refused, not unpacked")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"device": "$os.system('touch MARK')"},
+        {"device": {"_target_": "os.system", "command": "touch MARK"}},
+        {"device": {"_target_": "subprocess.run", "args": ["touch", "MARK"]}},
+        {"imports": ["$import subprocess"]},
+        {"initialize": ["$__import__('os').system('touch MARK')"]},
+        {"network": {"_target_": "components.runs.os.system", "command": "touch MARK"}},
+        {"network": "$torch.load('MARK')"},
+    ],
+)
+def test_a_config_that_calls_the_system_is_refused(changes, tmp_path, tried):
+    mark, path = tmp_path / "mark", tmp_path / "inference.json"
+    config = json.loads((configs("msvm_acdc") / "inference.json").read_text())
+    path.write_text(json.dumps({**config, **changes}).replace("MARK", str(mark)))
+    with pytest.raises(UserError, match=r"inference\.json: ") as caught:
+        lint_config(path, ROOT / "components")
+    assert "\n" not in str(caught.value)
+    assert not mark.exists()
+    tried("Security", "a config that calls the system: zoo verify", 1, "refused, not run")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("class", "__import__('os').system('touch MARK') or logging.StreamHandler"),
+        ("args", "(os.system('touch MARK'),)"),
+    ],
+)
+def test_a_logging_conf_with_a_foreign_class_does_not_run(field, value, tmp_path, tried):
+    mark = tmp_path / "mark"
+    fields = {"class": "StreamHandler", "args": "(sys.stdout,)", field: value.replace("MARK", str(mark))}
+    path = tmp_path / "logging.conf"
+    path.write_text(
+        "[loggers]\nkeys=root\n[handlers]\nkeys=h\n[formatters]\nkeys=\n[logger_root]\nhandlers=h\n[handler_h]\n"
+        + "".join(f"{name}={text}\n" for name, text in fields.items())
+    )
+    with pytest.raises(ValueError, match="refusing to apply logging config"):
+        ConfigWorkflow(str(configs("msvm_acdc") / "inference.json"), logging_file=str(path))
+    assert not mark.exists()
+    tried("Security", "a logging.conf with a foreign class: monai.bundle run", 1, "refused, not run")
+
+
+URI = "https://someone:pass-word@mlflow.example.org/api"
+
+
+def test_passwords_are_not_written_down():
+    assert masked(f"--tracking_uri {URI}") == "--tracking_uri https://***@mlflow.example.org/api"
+    assert masked("no@address //a:b @c") == "no@address //a:b @c"
+    record = logging.LogRecord("monai.bundle", logging.INFO, "", 0, "> %s: %s", ("tracking_uri", URI), None)
+    assert _tended(record)
+    assert record.getMessage() == "> tracking_uri: https://***@mlflow.example.org/api"
+
+
+def test_the_record_of_a_run_has_no_password():
+    config = configs("msvm_acdc") / "train.json"
+    words = ["python", "-m", "monai.bundle", "run", "--config_file", str(config), "--tracking_uri", URI]
+    assert "pass-word" not in json.dumps(read_command(words))
+    assert "***@mlflow.example.org" in json.dumps(read_command(words))
