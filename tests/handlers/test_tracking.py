@@ -130,6 +130,18 @@ def test_crashed_run_has_failed_and_is_not_gone_on_with(tmp_path):
     assert len(client.get_metric_history(first.info.run_id, "loss")) == 1
 
 
+def test_interrupted_run_is_killed(tmp_path):
+    code = (
+        "from pathlib import Path\nfrom tests.handlers.test_tracking import Broken, trainer\n"
+        "def interrupt(self, x):\n    raise KeyboardInterrupt\n"
+        f"Broken.forward = interrupt\ntrainer(Path({str(tmp_path)!r}), Broken(2, 3, 1)).run()"
+    )
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert "KeyboardInterrupt" in done.stderr
+    assert [run.info.status for run in runs(tmp_path)[1]] == ["KILLED"]
+    assert json.loads((tmp_path / "training.json").read_text())["status"] == "interrupted"
+
+
 def test_server_that_cannot_be_used_leaves_no_open_run(tmp_path, monkeypatch):
     monkeypatch.setattr(MLflowRun, "_log_params", lambda self, params: 1 / 0)
     with pytest.raises(ZeroDivisionError):
