@@ -49,15 +49,14 @@ class Ending:
     def _finished(self) -> None:
         self._end("finished", "")
 
-    def _failed(self, engine: Engine, error: Exception) -> None:
-        self._end("failed", one_line(error))
-
-    def _exit(self) -> None:
-        error = getattr(sys, "last_value", None)
+    def _failed(self, engine: Engine | None, error: BaseException | None) -> None:
         if isinstance(error, Exception):
             self._end("failed", one_line(error))
-        else:
+        else:  # Ctrl+C, or an end of the process that is no error
             self._end("interrupted", "")
+
+    def _exit(self) -> None:
+        self._failed(None, getattr(sys, "last_value", None))
 
     def _end(self, status: str, error: str) -> None:
         if self.running:
@@ -71,5 +70,5 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
-def _raise(engine: Engine, error: Exception) -> None:
+def _raise(engine: Engine, error: BaseException) -> None:
     raise error
