@@ -13,6 +13,7 @@ A config executes code as well: load models of people that you trust only.
 from __future__ import annotations
 
 import os
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 
@@ -46,7 +47,8 @@ def log_model(run_id: str, network: nn.Module, shape: tuple[int, ...], weights: 
     network = getattr(network, "module", network)
     inputs, outputs = (1, *shape), _output_shape(network, (1, *shape))
     specs = [Schema([TensorSpec(np.dtype(np.float32), _open(s))]) for s in (inputs, outputs)]
-    with mlflow.start_run(run_id=run_id):
+    with mlflow.start_run(run_id=run_id), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*input example was not provided")  # it would be a patient's image
         mlflow.pyfunc.log_model(
             name=NAME,
             python_model=os.fspath(Path(__file__).with_name("tracked_code.py")),
