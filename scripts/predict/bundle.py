@@ -159,8 +159,13 @@ def find_bundle(name: str | Path) -> Path:
     if Path(name).exists():
         hint = ": unpack it first" if Path(name).is_file() else ""
         raise UserError(f"--bundle {name} is no bundle, it has no configs/inference.json{hint}")
+    if not (names := bundle_names("inference.json")):
+        raise UserError(
+            f"there is no bundle {name}, and none in ./bundles: `scanseg zoo fetch {name} --out bundles` downloads one "
+            "(see its --help for the index), or give the path of a bundle"
+        )
     try:
-        check_choice("bundle", str(name), bundle_names("inference.json"))
+        check_choice("bundle", str(name), names)
     except ValueError as error:
         raise UserError(f"{error}, or give the folder of a bundle") from error
     raise UserError(f"there is no bundle at {name}")
