@@ -13,7 +13,7 @@ from PIL import Image
 
 from scripts.errors import UserError
 from scripts.predict import command, predict
-from scripts.predict.bundle import Bundle, load_weights
+from scripts.predict.bundle import Bundle, find_bundle, load_weights
 from scripts.predict.ranks import Ranks
 from tests.scripts.predict.images import SMALL
 
@@ -335,3 +335,9 @@ def test_fault_inside_a_transform_is_told_not_its_wrapping(scans, out, arguments
     monkeypatch.setattr(NormalizeIntensityd, "__call__", odd)
     assert predict(input=str(scans / "a.png"), output=str(out), **arguments(BUNDLE)) == 1
     assert capsys.readouterr().err == "failed: a: unexpected ValueError: an odd thing\n"
+
+
+def test_no_bundle_at_hand(monkeypatch):
+    monkeypatch.setattr("scripts.predict.bundle.bundle_names", lambda config: [])
+    with pytest.raises(UserError, match="scanseg zoo fetch some_bundle --out bundles"):
+        find_bundle("some_bundle")
