@@ -20,6 +20,8 @@ SHOWN = 3
 """So many tensors that do not fit are named."""
 HOLDERS = ("network", "model", "state_dict")
 """Where files hold the weights that hold more: ``last.pt``, MONAI's and others' checkpoints."""
+FOLDER = 0x10
+"""Mark of a folder in a zip: PyTorch reads nothing of what has it, and leaves a tensor as the memory was."""
 GET = (
     "train the bundle, convert published weights with `scanseg weights convert`, or get released ones with "
     "`scanseg zoo fetch`"
@@ -65,15 +67,16 @@ def load_weights(network: nn.Module, path: str | PathLike[str], name: str = "") 
 
 def _check_sums(path: Path) -> None:
     """Compare the checksums in a file of ``torch.save``, which PyTorch does not."""
-    if not zipfile.is_zipfile(path):  # told by what reads it
-        return
     try:
+        if not zipfile.is_zipfile(path):  # told by what reads it
+            return
         with zipfile.ZipFile(path) as archive:
-            wrong = archive.testzip()
+            folders = (info.filename for info in archive.infolist() if info.external_attr & FOLDER)
+            wrong = archive.testzip() or next(folders, None)
     except Exception as error:  # a damaged zip makes the module fail in many ways
         raise ValueError(f"{path} is damaged: {one_line(error)}; copy or download it again") from error
     if wrong is not None:
-        raise ValueError(f"{path} is damaged: the checksum of {wrong} in it is wrong; copy or download it again")
+        raise ValueError(f"{path} is damaged: {wrong} in it is not what was written; copy or download it again")
 
 
 def _faults(needed: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:

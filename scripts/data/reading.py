@@ -21,8 +21,8 @@ from ..errors import UserError
 from .nifti import load
 
 DAMAGE = (
-    OSError, EOFError, ValueError, KeyError, SyntaxError, OverflowError, MemoryError, RuntimeError, struct.error,
-    tokenize.TokenError, zlib.error, zipfile.BadZipFile, Image.DecompressionBombError,
+    OSError, EOFError, ValueError, TypeError, KeyError, SyntaxError, OverflowError, MemoryError, RuntimeError,
+    struct.error, tokenize.TokenError, zlib.error, zipfile.BadZipFile, Image.DecompressionBombError,
     nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError,
 )  # fmt: skip
 """What the readers raise on a damaged file."""
@@ -142,7 +142,7 @@ def _which(path: Path, stored: Sequence[str], wanted: Sequence[str]) -> str:
     for name in wanted:
         if name in stored:
             return name
-    raise UserError(f"{path} holds {', '.join(stored) or 'nothing'}, but {' or '.join(wanted)} is needed")
+    raise UserError(f"{path} holds {', '.join(map(str, stored)) or 'nothing'}, but {' or '.join(wanted)} is needed")
 
 
 def _h5py(path: Path) -> ModuleType:
