@@ -220,10 +220,18 @@ def test_data_prepare(kind, source, attack, tmp_path):
         path.write_bytes(raw)
 
 
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sample") / "data"
+    assert command("data", "sample", "--bundle", "xlstm_cells", "--out", folder)[0] == 0
+    assert command("data", "check", folder, "--processes", 1)[0] == 0
+    return folder
+
+
 @pytest.mark.parametrize("name", ["datalist.json", "dataset.json"])
-def test_lists_of_a_data_set(name, source, attack, tmp_path):
+def test_lists_of_a_data_set(name, sample, attack, tmp_path):
     folder = tmp_path / "data"
-    shutil.copytree(source / "made", folder)
+    shutil.copytree(sample, folder)
     path = folder / name
     raw, lists = path.read_bytes(), json.loads((folder / "datalist.json").read_text())
 
@@ -239,7 +247,7 @@ def test_lists_of_a_data_set(name, source, attack, tmp_path):
             assert {part: found for part, found in json.loads(path.read_text()).items() if part in lists} == lists
         return RIGHT if status == 0 else TOLD
 
-    attack(f"{name} into data check and into a run", attempt)
+    attack(f"{name} into data check and into a run", attempt, share=0.3)
 
 
 def test_weights(attack, tmp_path):
