@@ -12,7 +12,10 @@ from ..checkout import bundle_folder, bundle_names, bundles_in
 from ..data.dataset import read_json
 from ..errors import UserError
 
-RECIPES = ("train.json", "evaluate.json", "inference*.json", "adamw.json", "multi_gpu_*.json")
+RECIPES = (
+    "train.json", "evaluate.json", "inference*.json", "adamw.json", "multi_gpu_*.json", "tracking.json",
+    "tensorboard.json",
+)  # fmt: skip
 """Configs that are derived; others show something on a sample, and metadata.json is written anew."""
 
 
