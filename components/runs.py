@@ -34,7 +34,7 @@ FURTHER = ("workflow_name", "workflow_type", "properties_path")
 """Arguments of MONAI's workflows that ``monai.bundle run`` hands on."""
 WORDS = ("true", "false", "yes", "no", "t", "f", "y", "n", "1", "0", "on", "off")
 """What MONAI's ``str2bool`` reads."""
-STATS = "StatsHandler"
+STATS = "monai.handlers.StatsHandler"
 """Name of the logger of MONAI's handler of that name."""
 SHOWN = 3
 MAKE = "`scanseg data prepare` and `scanseg data sample` make a data set, see the documentation of the bundle"
