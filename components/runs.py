@@ -90,7 +90,8 @@ def tell(kind: type[BaseException], error: BaseException, traceback: TracebackTy
             )
     _end_workers()
     rank = os.environ.get("RANK", "0")
-    sys.stderr.write(f"scanseg: {f'process {rank}: ' if rank != '0' else ''}{message}\n")
+    # not sys.stderr: in a process group PyTorch's own hook takes that, and loses what it has when this one raises
+    (sys.__stderr__ or sys.stderr).write(f"scanseg: {f'process {rank}: ' if rank != '0' else ''}{message}\n")
     raise SystemExit(status)
 
 
