@@ -30,7 +30,7 @@ def doctor(json: bool = False) -> int:
         0, or 1 if there is a problem.
 
     Example:
-        scanseg doctor
+        scanseg doctor --json > machine.json
     """
     show = _as_json if json else _as_text
     return int(any(finding.status == PROBLEM for finding in show(findings())))

@@ -17,7 +17,7 @@ from .finding import NOTE, PROBLEM, Finding
 
 TOPIC = "Machine"
 LITTLE_DISK = 5 * GIB
-"""Bytes: a training keeps weights and two states, of up to half a gigabyte each, and writes a third state beside them."""
+"""Bytes: a training keeps weights and two states, of up to half a gigabyte each, and writes a third state beside."""
 FAST = {"AMX": "amx_bf16", "AVX-512 bfloat16": "avx512_bf16"}
 """Units that multiply in bfloat16, and their flag."""
 
