@@ -82,7 +82,7 @@ def replacing(
             _sync(path.parent, os.O_RDONLY)
     except OSError as error:
         ours = error.filename is None or str(error.filename) in map(str, (partial, path, *path.parents))
-        if ours and error.errno in REMEDIES:
+        if ours and error.errno in REMEDIES and error.strerror is not None:  # else it is explained already
             _remove(partial)
             raise explained(error, path) from None
         raise

@@ -82,9 +82,9 @@ def describe(engine: Engine) -> dict[str, Any]:
         "command": read_command(),
         "versions": versions(),
         "machine": machine(getattr(engine.state, "device", None)),
-        "network": None
-        if network is None
-        else {"name": type(network).__name__, "parameters": sum(p.numel() for p in network.parameters())},
+        "network": {"name": type(network).__name__, "parameters": sum(p.numel() for p in network.parameters())}
+        if isinstance(network, torch.nn.Module)
+        else None,
         "amp": bool(getattr(engine, "amp", False)),
         "processes": idist.get_world_size(),
         "epoch": engine.state.epoch,

@@ -16,7 +16,7 @@ from components.validation import check_choice
 
 from ..checkout import bundle_folder, bundle_names
 from ..data.dataset import read_json
-from ..errors import UserError
+from ..errors import UserError, one_line, root_cause
 from ..hashes import hexdigest
 
 
@@ -60,7 +60,10 @@ class Bundle:
             except (KeyError, IndexError, TypeError) as error:
                 raise UserError(f"--override: {self.config_file} has no {key}") from error
         self.products = self._take_over_saving()
-        self.parser.get_parsed_content("initialize", default=None)
+        try:
+            self.parser.get_parsed_content("initialize", default=None)
+        except Exception as error:  # for example components of another version
+            raise UserError(f"bundle {self.name}: {one_line(root_cause(error))}") from error
 
     @property
     def version(self) -> str:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from components.validation import check_choice
 
-from ..errors import UserError
+from ..errors import UserError, one_line, root_cause
 from . import dicom, record
 from .bundle import Bundle
 from .cases import Case, find_cases
@@ -144,18 +144,15 @@ def _run(
 
 
 def _reason(error: BaseException) -> str:
-    while str(error).startswith("applying transform") and error.__cause__ is not None:  # MONAI's Compose hides it
-        error = error.__cause__
-    told = " ".join(str(error).split())
+    error = root_cause(error)
+    told = one_line(error)
     if isinstance(error, torch.cuda.OutOfMemoryError):
         torch.cuda.empty_cache()
         return "the memory of the GPU is too small: give --device cpu, or --override \"{'sw_batch_size': 1}\""
     if isinstance(error, MemoryError):
         return f"there is not enough memory: {told}"
-    if isinstance(error, UserError):
+    if isinstance(error, UserError) or (isinstance(error, OSError) and error.errno is not None):
         return told
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return f"unexpected {type(error).__name__}: {told}"
 
 

@@ -167,7 +167,8 @@ def test_full_disk_is_told_and_leaves_no_part(scans, out, arguments, monkeypatch
 
     monkeypatch.setattr(Image.Image, "save", full)
     assert predict(input=str(scans), output=str(out), **arguments(BUNDLE)) == 1
-    assert capsys.readouterr().err == "failed: b: No space left on device\n"
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith(f"failed: b: {out / 'b_pred.png'} cannot be written: no space left on device, ")
     assert {path.name for path in out.glob("*b_*")} == {"b_pred.json"}
     monkeypatch.undo()
     assert predict(input=str(scans), output=str(out), **arguments(BUNDLE)) == 0
