@@ -39,6 +39,10 @@ class NextStep:
     def attach(self, engine: Engine) -> None:
         """Register with a trainer or an evaluator."""
         if idist.get_rank() == 0:
+            engine.add_event_handler(Events.STARTED, self._started)
+
+    def _started(self, engine: Engine) -> None:
+        if not engine.has_event_handler(self._tell, Events.COMPLETED):  # behind what others do at the end
             engine.add_event_handler(Events.COMPLETED, self._tell)
 
     def _tell(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.validation import check_choice
+from components.validation import check_choice, did_you_mean
 
 from ..errors import UserError
 from .dataset import FOLDERS, PARTS, read_json
@@ -67,6 +67,9 @@ def _read(folder: Path) -> tuple[dict[str, list[dict[str, str]]], dict[str, Any]
     )
     if not shaped:
         raise UserError(f"{folder / 'datalist.json'} has to hold lists of items by name: {', '.join(PARTS)}")
+    for key in dict.fromkeys(key for items in lists.values() for item in items for key in item):
+        if key not in FOLDERS and (hint := did_you_mean(key, FOLDERS, prefix="'", suffix="'")):
+            raise UserError(f"{folder / 'datalist.json'}: an item has the key {key!r}{hint}")
     record = read_json(folder / "dataset.json") if (folder / "dataset.json").is_file() else {}
     items = {part: [_files(item) for item in found] for part, found in lists.items()}
     return items, record if isinstance(record, dict) else {}
