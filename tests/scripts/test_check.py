@@ -174,12 +174,18 @@ def test_labels_that_were_empty_in_the_source_are_no_fault(damaged, sound):
     assert lines[0].endswith("; 1 labels were empty in the source")
 
 
+def misspelt(folder):
+    path = folder / "datalist.json"
+    path.write_text(path.read_text().replace('"label"', '"lable"', 1))
+
+
 @pytest.mark.parametrize(
     ("how", "more", "told"),
     [
         (lambda d: (d / "datalist.json").unlink(), [], "has no datalist.json: give a dataset_dir"),
         (lambda d: (d / "datalist.json").write_text("{"), [], "datalist.json is not valid JSON"),
         (lambda d: (d / "datalist.json").write_text("[1]"), [], "has to hold lists of items by name"),
+        (misspelt, [], "datalist.json: an item has the key 'lable', did you mean 'label'?"),
         (lambda d: (d / "dataset.json").unlink(), [], "has no dataset.json that names a bundle: give its name"),
         (lambda d: None, ["--bundle", "msvm_synaps"], "unknown bundle 'msvm_synaps', did you mean 'msvm_synapse'?"),
         (lambda d: None, ["--processes", "many"], "--processes needs a whole number from 1 on, not 'many'"),
