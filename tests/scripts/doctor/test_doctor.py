@@ -62,30 +62,36 @@ def test_back_end_that_is_taken(healthy):
     }
 
 
-def test_back_end_that_computes_something_else(monkeypatch):
-    right = scan.selective_scan
-    monkeypatch.setattr(scan, "selective_scan", lambda *args, **kwargs: right(*args, **kwargs) * 1.01)
-    registry._resolve.cache_clear()
-    try:
-        found = named(kernels.findings(), "selective_scan: torch")
-    finally:
-        monkeypatch.undo()
+@pytest.fixture
+def found_with(monkeypatch):
+    """Replace an operator of a back end, and give what is found of it."""
+
+    def find(module, op, function, name):
+        monkeypatch.setattr(module, op, function)
         registry._resolve.cache_clear()
+        try:
+            return named(kernels.findings(), name)
+        finally:
+            monkeypatch.undo()
+            registry._resolve.cache_clear()
+
+    return find
+
+
+def test_back_end_that_computes_something_else(found_with):
+    right = scan.selective_scan
+    found = found_with(
+        scan, "selective_scan", lambda *args, **kwargs: right(*args, **kwargs) * 1.01, "selective_scan: torch"
+    )
     assert found.status == PROBLEM
     assert "differs from the definition by 1.0e-02" in found.text
 
 
-def test_back_end_that_fails(monkeypatch):
+def test_back_end_that_fails(found_with):
     def broken(*args, **kwargs):
         raise ImportError("libsomething.so is missing")
 
-    monkeypatch.setattr(chunkwise, "mlstm", broken)
-    registry._resolve.cache_clear()
-    try:
-        found = named(kernels.findings(), "mlstm: chunkwise")
-    finally:
-        monkeypatch.undo()
-        registry._resolve.cache_clear()
+    found = found_with(chunkwise, "mlstm", broken, "mlstm: chunkwise")
     assert (found.status, found.text) == (PROBLEM, "ImportError: libsomething.so is missing")
 
 
