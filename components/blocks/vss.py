@@ -10,7 +10,7 @@ from monai.networks.layers import DropPath
 from torch import Tensor, nn
 
 from components.blocks.channel_first import LayerNorm2d, Linear2d
-from components.kernels import cross_selective_scan
+from components.kernels import cross_selective_scan, depthwise_conv
 from components.kernels.registry import recording
 
 
@@ -91,8 +91,7 @@ class MultiScaleDepthwise(nn.Module):
         """Filter (B, C, H, W)."""
         if recording():  # exporters need kernels whose shape they know
             return u + sum(conv(u) for conv in self.convs)
-        kernel = self.merged_kernel()
-        return F.conv2d(u, kernel, padding=kernel.shape[-1] // 2, groups=u.shape[1])
+        return depthwise_conv(u, self.merged_kernel())
 
 
 class FeedForward(nn.Module):

@@ -1,10 +1,11 @@
-"""The sequence operators of both networks, each with several interchangeable back ends.
+"""The operators in which the networks spend their time, each with several interchangeable back ends.
 
-One folder an operator: ``scan`` (selective scan), ``cross_scan`` (selective scan along four paths of an image) and
-``matrix_lstm`` (mLSTM cell). In each, ``naive.py`` is the definition that all other back ends are tested against.
+One folder an operator: ``scan`` (selective scan), ``cross_scan`` (selective scan along four paths of an image),
+``matrix_lstm`` (mLSTM cell), ``norm`` (instance norm) and ``depthwise`` (depthwise convolution). In each,
+``naive.py`` is the definition that all other back ends are tested against.
 """
 
-from components.kernels.ops import cross_selective_scan, instance_norm, mlstm, selective_scan
+from components.kernels.ops import cross_selective_scan, depthwise_conv, instance_norm, mlstm, selective_scan
 from components.kernels.registry import BackendRecord, BackendUnavailableError, backends, use_backend, used_backends
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "BackendUnavailableError",
     "backends",
     "cross_selective_scan",
+    "depthwise_conv",
     "instance_norm",
     "mlstm",
     "selective_scan",

@@ -206,6 +206,42 @@ def instance_norm(
         return function(x, *_cast(compute, weight, bias), residual, eps, negative_slope, inplace)
 
 
+def depthwise_conv(x: Tensor, weight: Tensor, backend: str = "auto") -> Tensor:
+    """Depthwise convolution of stride 1 by a square kernel of odd size, zeros around the image.
+
+    y[b, c, h, w] = Σ_ij weight[c, 0, i, j] · x[b, c, h + i − size // 2, w + j − size // 2].
+
+    Args:
+        x: image, (B, C, H, W); channels-last memory saves copies in the numba back end.
+        weight: (C, 1, size, size), size odd.
+        backend: "auto" or a name from ``backends("depthwise_conv")``.
+
+    Returns:
+        (B, C, H, W), in the dtype of ``x``, or of autocast where it is on, as ``torch.nn.functional.conv2d``.
+
+    Raises:
+        ValueError: if shapes do not fit together.
+        BackendUnavailableError: if the back end asked for cannot run here.
+
+    Example:
+        >>> depthwise_conv(torch.ones(1, 1, 2, 2), torch.ones(1, 1, 3, 3))
+        tensor([[[[4., 4.],
+                  [4., 4.]]]])
+    """
+    if x.ndim != 4:
+        raise ValueError(f"depthwise_conv needs an image (B, C, H, W), got {_s(x)}")
+    size = weight.shape[-1]
+    if tuple(weight.shape) != (x.shape[1], 1, size, size) or size % 2 == 0:
+        raise ValueError(f"depthwise_conv needs weight ({x.shape[1]}, 1, size, size) of odd size, got {_s(weight)}")
+    kind = x.device.type
+    dtype = x.dtype
+    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind) and dtype != torch.float64:
+        dtype = torch.get_autocast_dtype(kind)
+    function = dispatch("depthwise_conv", backend, kind, dtype == torch.float64)
+    with _no_autocast(x):
+        return function(x.to(dtype), weight.to(dtype))
+
+
 def _compute_dtype(tensor: Tensor) -> torch.dtype:
     return torch.float64 if tensor.dtype == torch.float64 else torch.float32
 

@@ -101,6 +101,7 @@ FOLDERS = {
     "cross_selective_scan": "cross_scan",
     "mlstm": "matrix_lstm",
     "instance_norm": "norm",
+    "depthwise_conv": "depthwise",
 }
 
 # In order of preference: "auto" takes the first that runs on the device of the input.
@@ -120,6 +121,7 @@ TABLE: dict[str, tuple[Backend, ...]] = {
         _NAIVE,
     ),
     "instance_norm": (_NUMBA, _TORCH, _NAIVE),
+    "depthwise_conv": (_NUMBA, _TORCH, _NAIVE),
 }  # fmt: skip
 
 
@@ -127,7 +129,7 @@ def backends(op: str) -> list[BackendRecord]:
     """List the back ends of an operator, the preferred one first.
 
     Args:
-        op: "selective_scan", "cross_selective_scan", "mlstm" or "instance_norm".
+        op: "selective_scan", "cross_selective_scan", "mlstm", "instance_norm" or "depthwise_conv".
 
     Returns:
         One :class:`BackendRecord` for each back end.

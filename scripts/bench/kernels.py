@@ -40,7 +40,7 @@ def measure(op: str, session: Session) -> Iterator[Row]:
     """Time the back ends of an operator that run on the device, in turns.
 
     Args:
-        op: "selective_scan", "cross_selective_scan", "mlstm" or "instance_norm".
+        op: a name of :data:`CASES`.
         session: how to measure.
     """
     settings = session.settings
@@ -151,6 +151,14 @@ def _norm_case(channels: int, size: tuple[int, ...], settings: Settings) -> Case
     )
 
 
+def _depthwise_case(channels: int, edge: int, settings: Settings) -> Case:
+    make = _maker(settings)
+    return Case(
+        f"2 × {channels} × {edge} × {edge} by 5 × 5",
+        {"x": channels_last(make(2, channels, edge, edge)), "weight": make(channels, 1, 5, 5)},
+    )
+
+
 def _maker(settings: Settings) -> Callable[..., Tensor]:
     generator = torch.Generator().manual_seed(settings.seed)
     return lambda *shape: torch.randn(shape, generator=generator).to(settings.device)
@@ -163,5 +171,6 @@ CASES: dict[str, Callable[[Settings], list[Case]]] = {
     "instance_norm": lambda s: [
         _norm_case(c, n, s) for c, n in s.size([(32, (48, 160, 224)), (128, (24, 40, 56))], [(4, (4, 4, 4))])
     ],
+    "depthwise_conv": lambda s: [_depthwise_case(c, n, s) for c, n in s.size([(384, 56), (1536, 14)], [(4, 8)])],
 }
 """Sizes of each operator in the networks at their recipes' inputs, and smaller ones."""

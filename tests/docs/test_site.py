@@ -40,7 +40,18 @@ def test_nothing_is_loaded_from_elsewhere(site):
     ("page", "names"),
     [
         ("networks", ["MSVMUNet", "XLSTMUNet", "load_published"]),
-        ("kernels", ["selective_scan", "cross_selective_scan", "mlstm", "instance_norm", "backends", "use_backend"]),
+        (
+            "kernels",
+            [
+                "selective_scan",
+                "cross_selective_scan",
+                "mlstm",
+                "instance_norm",
+                "depthwise_conv",
+                "backends",
+                "use_backend",
+            ],
+        ),
         ("transforms", ["ResizeSlicesd", "RandPatchd", "interior_boundary"]),
         ("metrics", ["Convention", "dice", "hd95", "nsd"]),
         ("handlers", ["Checkpoints", "HistoryWriter"]),

@@ -59,6 +59,7 @@ def test_back_end_that_is_taken(healthy):
         "cross_selective_scan: numba",
         "mlstm: chunkwise",
         "instance_norm: numba",
+        "depthwise_conv: numba",
     }
 
 
