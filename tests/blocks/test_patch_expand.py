@@ -56,3 +56,30 @@ def test_channels_last_stays(head):
     layer = block(8, 4, scale=2, head_channels=head)
     x = torch.randn(2, 8, 3, 5, dtype=torch.float64).contiguous(memory_format=torch.channels_last)
     assert layer(x).is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_running_statistics_are_those_of_batch_norm(momentum):
+    layer = block(4, 4, scale=4, head_channels=3)
+    assert layer._folds(torch.zeros(1, 4, 3, 5))
+    reference = torch.nn.BatchNorm2d(64, momentum=momentum).double()
+    reference.load_state_dict(layer.batch_norm.state_dict())
+    layer.batch_norm.momentum = momentum
+    for scale in (1, 2, 3):
+        x = scale * torch.randn(2, 4, 3, 5, dtype=torch.float64) + 5
+        layer(x)
+        reference(layer.expand(x))
+    for name, value in reference.state_dict().items():
+        torch.testing.assert_close(layer.batch_norm.state_dict()[name], value, rtol=1e-12, atol=1e-12)
+
+
+def test_folded_training_in_float32_with_means_far_from_zero():
+    layer = block(4, 4, scale=4, head_channels=3)
+    x = torch.randn(2, 4, 20, 20, dtype=torch.float64) + 100
+    expected = layer(x)
+    torch.testing.assert_close(layer.float()(x.float()).double(), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_one_pixel_cannot_be_normalised():
+    with pytest.raises(ValueError, match="more than 1 value"):
+        block(4, 4, scale=4)(torch.zeros(1, 4, 1, 1, dtype=torch.float64))
