@@ -125,26 +125,30 @@ def test_threads_in_a_new_process(layer):
 
 @pytest.mark.parametrize("softplus", [True, False])
 def test_registration_of_the_scan(softplus):
-    x, dt = (torch.rand(2, 5, 2 * fused.LANES, dtype=torch.float64) for _ in range(2))
-    B, C = (torch.rand(2, 5, 2, 3, dtype=torch.float64) for _ in range(2))
-    A = -torch.rand(3, 2 * fused.LANES, dtype=torch.float64)
-    tensors = [tensor.requires_grad_() for tensor in (x, dt, B, C, A)]
+    groups, states = 2, 3
+    x, dt = (torch.rand(2, 5, groups * fused.LANES, dtype=torch.float64) for _ in range(2))
+    BC = torch.rand(2, 5, groups, 2 * states, dtype=torch.float64)
+    bias, D = torch.rand(2, groups, fused.LANES, dtype=torch.float64)
+    A = -torch.rand(groups, fused.LANES, states, dtype=torch.float64)
+    tensors = [tensor.requires_grad_() for tensor in (x, dt, BC, bias.clone(), A, D.clone())]
     torch.library.opcheck(torch.ops.scanseg.selective_scan_numba.default, (*tensors, softplus))
     detached = [tensor.detach() for tensor in tensors]
+    _, kept = torch.ops.scanseg.selective_scan_numba(*detached, softplus)
     backward = torch.ops.scanseg.selective_scan_numba_backward.default
-    torch.library.opcheck(backward, (*detached, softplus, torch.ones_like(x)))
+    torch.library.opcheck(backward, (*detached, softplus, kept, torch.ones_like(x)))
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["contiguous", "channels last"])
 @pytest.mark.parametrize("size", [(2, fused.LANES, 5, 3), (1, fused.LANES, 1, 1), (1, fused.LANES, 1, 7)], ids=str)
 def test_registration_of_the_cross_scan(size, layout):
     x, *weights, A_logs, Ds = (tensor.detach() for tensor in cross_arguments(*size, 3, 2, torch.float32))
-    A, D = -A_logs.exp().unflatten(0, (4, -1)).transpose(1, 2), Ds.unflatten(0, (4, -1)).sum(0)
+    A, D = -A_logs.exp().unflatten(0, (4, -1)), Ds.unflatten(0, (4, -1))
     tensors = [tensor.requires_grad_() for tensor in (x.contiguous(memory_format=layout), *weights, A, D)]
     torch.library.opcheck(torch.ops.scanseg.cross_selective_scan_numba.default, tuple(tensors))
     detached = [tensor.detach() for tensor in tensors]
+    _, kept = torch.ops.scanseg.cross_selective_scan_numba(*detached)
     backward = torch.ops.scanseg.cross_selective_scan_numba_backward.default
-    torch.library.opcheck(backward, (*detached, torch.ones_like(x)))
+    torch.library.opcheck(backward, (*detached, kept, torch.ones_like(x)))
 
 
 @pytest.mark.parametrize("case", CASES)

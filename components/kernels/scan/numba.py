@@ -1,12 +1,13 @@
 """The selective scan on a CPU, compiled by numba: channels across SIMD lanes, batch × channel blocks across threads.
 
-One kernel pair serves ``selective_scan`` and ``cross_selective_scan``: it walks an image of (batch, L, rows), rows
-contiguous, along a :class:`Path`. Nothing but the result is stored in the forward pass; the backward pass recomputes
-the states of one block of rows at a time.
+One kernel pair serves ``selective_scan`` and ``cross_selective_scan``: a job takes one block of channels along all of
+its paths, a tile of steps at a time. The forward pass stores the states before each tile; the backward pass recomputes
+those within.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numba
@@ -16,9 +17,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from components.kernels.compiled import jit, threads
-from components.kernels.scan.elementary import exp, sigmoid, softplus
+from components.kernels.scan.elementary import LOG2_E, exp2, sigmoid2, softplus2
 
 LANES = 48  # rows that a thread takes at a time: divides the published widths, and is three AVX-512 registers
+TILE = 32  # steps that are computed at a time: their temporaries fit into the first cache
+RANKS = 6  # columns of the weights of the step sizes that are added at a time: divides the published ranks
+_LN_2 = math.log(2)
 
 
 class Path(NamedTuple):
@@ -31,177 +35,338 @@ class Path(NamedTuple):
     inner_stride: int
 
 
-# In the kernels every row of LANES numbers is sliced before its loop: an index that numba cannot prove to be positive
-# costs the loop its vector form. Both blocks write out their step sizes: as a function of its own that made a scan
-# without softplus 1.4 times as slow.
+class Scan(NamedTuple):
+    """What is scanned: G groups of rows, each along the same K paths with its own parameters, Q = G·K.
 
+    With p the parameters of path k of group g at a position, columns (g·K + k)·(R + 2N) and on of ``parameters``, and
+    q = g·K + k, the step sizes are softplus(weight[q] p[:R] + bias[q]), or softplus(dt + bias[q]) for R = 0; B is
+    p[R : R + N] and C is p[R + N :].
 
-@jit()
-def _forward_block(x, dt, B, C, A, path, use_softplus, first, y):  # noqa: ANN001, ANN202
-    """The rows first … first + LANES of x, dt, y (L, rows); B, C (L, N); A (N, LANES)."""
-    last, states = first + LANES, A.shape[0]
-    h = np.zeros((states, LANES), x.dtype)
-    delta = np.empty(LANES, x.dtype)
-    step = np.empty(LANES, x.dtype)
-    for i in range(path.outer):
-        for j in range(path.inner):
-            p = path.start + i * path.outer_stride + j * path.inner_stride
-            x_row, dt_row, y_row = x[p, first:last], dt[p, first:last], y[p, first:last]
-            if use_softplus:
-                for c in range(LANES):
-                    delta[c] = softplus(dt_row[c])
-                    step[c] = delta[c] * x_row[c]
-            else:
-                for c in range(LANES):
-                    delta[c] = dt_row[c]
-                    step[c] = delta[c] * x_row[c]
-            for s in range(states):
-                b, a = B[p, s], C[p, s]
-                for c in range(LANES):
-                    h[s, c] = exp(delta[c] * A[s, c]) * h[s, c] + b * step[c]
-                for c in range(LANES):
-                    y_row[c] += a * h[s, c]
-
-
-@jit(parallel=True)
-def _forward(x, dt, B, C, A, path, use_softplus, y):  # noqa: ANN001, ANN202
-    """Add the scan of x to y: x, dt, y (batch, L, rows); B, C (batch, L, groups, N); A (N, rows)."""
-    batch, _, rows = x.shape
-    groups = B.shape[2]
-    blocks = rows // groups // LANES
-    for job in numba.prange(batch * groups * blocks):
-        b, g, block = job // (groups * blocks), job // blocks % groups, job % blocks
-        first = (g * blocks + block) * LANES
-        last = first + LANES
-        _forward_block(x[b], dt[b], B[b, :, g], C[b, :, g], A[:, first:last].copy(), path, use_softplus, first, y[b])
-
-
-@jit()
-def _backward_block(x, dt, B, C, A, path, use_softplus, first, dy, dx, ddt, dB, dC, dA):  # noqa: ANN001, ANN202
-    """One block of rows, shapes as in :func:`_forward_block`; dB, dC (L, N) and dA (N, rows) are written."""
-    length, last, states = path.outer * path.inner, first + LANES, A.shape[0]
-    h = np.zeros((length + 1, states, LANES), x.dtype)
-    delta = np.empty((length, LANES), x.dtype)
-    step = np.empty((length, LANES), x.dtype)
-    t = 0
-    for i in range(path.outer):
-        for j in range(path.inner):
-            p = path.start + i * path.outer_stride + j * path.inner_stride
-            x_row, dt_row, delta_t, step_t = x[p, first:last], dt[p, first:last], delta[t], step[t]
-            if use_softplus:
-                for c in range(LANES):
-                    delta_t[c] = softplus(dt_row[c])
-                    step_t[c] = delta_t[c] * x_row[c]
-            else:
-                for c in range(LANES):
-                    delta_t[c] = dt_row[c]
-                    step_t[c] = delta_t[c] * x_row[c]
-            for s in range(states):
-                b, before, after = B[p, s], h[t, s], h[t + 1, s]
-                for c in range(LANES):
-                    after[c] = exp(delta_t[c] * A[s, c]) * before[c] + b * step_t[c]
-            t += 1
-
-    zero = x.dtype.type(0)
-    dh = np.zeros((states, LANES), x.dtype)
-    dstep = np.empty(LANES, x.dtype)
-    ddelta = np.empty(LANES, x.dtype)
-    sum_dA = np.zeros((states, LANES), x.dtype)
-    for i in range(path.outer - 1, -1, -1):
-        for j in range(path.inner - 1, -1, -1):
-            t -= 1
-            p = path.start + i * path.outer_stride + j * path.inner_stride
-            x_row, dt_row, dy_row = x[p, first:last], dt[p, first:last], dy[p, first:last]
-            dx_row, ddt_row = dx[p, first:last], ddt[p, first:last]
-            delta_t, step_t = delta[t], step[t]
-            for c in range(LANES):
-                ddelta[c] = zero
-                dstep[c] = zero
-            for s in range(states):
-                b, a, before, after = B[p, s], C[p, s], h[t, s], h[t + 1, s]
-                db, dc = zero, zero
-                for c in range(LANES):
-                    grad = dh[s, c] + a * dy_row[c]
-                    dc += dy_row[c] * after[c]
-                    db += grad * step_t[c]
-                    dstep[c] += grad * b
-                    dh[s, c] = grad * exp(delta_t[c] * A[s, c])
-                for c in range(LANES):
-                    through = dh[s, c] * before[c]
-                    ddelta[c] += through * A[s, c]
-                    sum_dA[s, c] += through * delta_t[c]
-                dB[p, s] = db
-                dC[p, s] = dc
-            for c in range(LANES):
-                dx_row[c] += dstep[c] * delta_t[c]
-            if use_softplus:
-                for c in range(LANES):
-                    ddt_row[c] = (ddelta[c] + dstep[c] * x_row[c]) * sigmoid(dt_row[c])
-            else:
-                for c in range(LANES):
-                    ddt_row[c] = ddelta[c] + dstep[c] * x_row[c]
-    dA[:, first:last] = sum_dA
-
-
-@jit(parallel=True)
-def _backward(x, dt, B, C, A, path, use_softplus, dy, dx, ddt, dB, dC, dA):  # noqa: ANN001, ANN202
-    """Add the gradient of x to dx and write the others.
-
-    ddt like dt; dB, dC (blocks, batch, L, groups, N) and dA (batch, N, rows): the caller sums over blocks and batch.
+    Args:
+        x: (batch, L, G·d), contiguous; d is a multiple of LANES.
+        dt: like x for R = 0, else anything.
+        parameters: (batch, L, Q·(R + 2N)), contiguous.
+        weight: (Q, d, R).
+        bias: (Q, d).
+        A: (Q, d, N).
+        D: (Q, d).
+        paths: the order of the L positions.
+        use_softplus: whether step sizes go through softplus.
     """
-    batch, _, rows = x.shape
-    groups = B.shape[2]
-    blocks = rows // groups // LANES
-    for job in numba.prange(batch * groups * blocks):
-        b, g, block = job // (groups * blocks), job // blocks % groups, job % blocks
-        first = (g * blocks + block) * LANES
-        last = first + LANES
-        _backward_block(
-            x[b], dt[b], B[b, :, g], C[b, :, g], A[:, first:last].copy(), path, use_softplus, first,
-            dy[b], dx[b], ddt[b], dB[block, b, :, g], dC[block, b, :, g], dA[b],
+
+    x: Tensor
+    dt: Tensor
+    parameters: Tensor
+    weight: Tensor
+    bias: Tensor
+    A: Tensor
+    D: Tensor
+    paths: tuple[Path, ...]
+    use_softplus: bool
+
+
+# Rows of LANES numbers are taken by an index of their own, not by a slice: an index that numba cannot prove to be
+# positive costs a loop its vector form, and the bounds of a slice cost time. Temporaries come from PyTorch, which
+# aligns them as vectors need. Step sizes are kept divided by log(2), so that powers are to base two.
+
+
+@jit()
+def _parameters(weight, bias, A, first, weights, rates):  # noqa: ANN001, ANN202
+    """Bias and columns of weight (d, R), divided by log(2), to weights (1 + R, LANES); A (d, N) to rates (N, LANES)."""
+    scale = weights.dtype.type(LOG2_E)
+    for c in range(LANES):
+        row = weight[first + c]
+        weights[0, c] = scale * bias[first + c]
+        for r in range(len(row)):
+            weights[1 + r, c] = scale * row[r]
+        for s in range(A.shape[1]):
+            rates[s, c] = A[first + c, s]
+
+
+@jit()
+def _add_ranks(parameters, bias, weights, column, begin, stride, count, z):  # noqa: ANN001, ANN202
+    """Add to z (count, LANES) RANKS numbers of parameters, from column on, times weights; begin with bias, if any."""
+    w0, w1, w2, w3, w4, w5 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5]
+    for t in range(count):
+        row, n = z[t], parameters[begin + t * stride, column : column + RANKS]
+        n0, n1, n2, n3, n4, n5 = n[0], n[1], n[2], n[3], n[4], n[5]
+        if len(bias) > 0:
+            for c in range(LANES):
+                row[c] = bias[c] + n0 * w0[c] + n1 * w1[c] + n2 * w2[c] + n3 * w3[c] + n4 * w4[c] + n5 * w5[c]
+        else:
+            for c in range(LANES):
+                row[c] += n0 * w0[c] + n1 * w1[c] + n2 * w2[c] + n3 * w3[c] + n4 * w4[c] + n5 * w5[c]
+
+
+@jit()
+def _steps(dt, parameters, weights, column, begin, stride, count, block, z):  # noqa: ANN001, ANN202
+    """Write step sizes before softplus, divided by log(2), to z (count, LANES)."""
+    bias, rank = weights[0], len(weights) - 1
+    if rank == 0:
+        scale = z.dtype.type(LOG2_E)
+        for t in range(count):
+            row, dt_row = z[t], dt[begin + t * stride, block]
+            for c in range(LANES):
+                row[c] = bias[c] + scale * dt_row[c]
+        return
+    whole = rank - rank % RANKS
+    if whole == 0:
+        z[:count] = bias
+    for r in range(0, whole, RANKS):
+        _add_ranks(parameters, bias[: 0 if r else LANES], weights[1 + r :], column + r, begin, stride, count, z)
+    for r in range(whole, rank):
+        w = weights[1 + r]
+        for t in range(count):
+            row, number = z[t], parameters[begin + t * stride, column + r]
+            for c in range(LANES):
+                row[c] += number * w[c]
+
+
+@jit()
+def _softplus(z, count):  # noqa: ANN001, ANN202
+    for t in range(count):
+        row = z[t]
+        for c in range(LANES):
+            row[c] = softplus2(row[c])
+
+
+@jit()
+def _advance(x, parameters, b_column, c_column, begin, stride, count, block, delta, rate, h, y):  # noqa: ANN001, ANN202
+    """Run one state through a tile and add its part of the result to y."""
+    ln_2 = x.dtype.type(_LN_2)
+    for t in range(count):
+        p = begin + t * stride
+        x_row, y_row, delta_t = x[p, block], y[p, block], delta[t]
+        b, a = ln_2 * parameters[p, b_column], parameters[p, c_column]
+        for c in range(LANES):
+            state = exp2(rate[c] * delta_t[c]) * h[c] + b * (delta_t[c] * x_row[c])
+            h[c] = state
+            y_row[c] += a * state
+
+
+@jit()
+def _forward_block(x, dt, parameters, weight, bias, A, D, paths, use_softplus, g, block, temporary, y, kept):  # noqa: ANN001, ANN202
+    """All paths of one block: x, dt, y (L, blocks, LANES); parameters (L, ·); kept (K, tiles, N, LANES)."""
+    _, channels, rank = weight.shape
+    states = A.shape[2]
+    number = paths.shape[0]
+    first = block * LANES - g * channels
+    weights, rest = temporary[: 1 + rank], temporary[1 + rank :]
+    rates, h, delta, direct = rest[:states], rest[states : 2 * states], rest[2 * states :], rest[2 * states + TILE]
+    for c in range(LANES):
+        direct[c] = D[g * number, first + c]
+        for k in range(1, number):
+            direct[c] += D[g * number + k, first + c]
+    for p in range(x.shape[0]):
+        x_row, y_row = x[p, block], y[p, block]
+        for c in range(LANES):
+            y_row[c] = direct[c] * x_row[c]
+    for k in range(number):
+        q = g * number + k
+        column = q * (rank + 2 * states)
+        _parameters(weight[q], bias[q], A[q], first, weights, rates)
+        h[:] = 0
+        tile = 0
+        start, outer, outer_stride, inner, stride = paths[k]
+        for i in range(outer):
+            for j in range(0, inner, TILE):
+                begin, count = start + i * outer_stride + j * stride, min(TILE, inner - j)
+                _steps(dt, parameters, weights, column, begin, stride, count, block, delta)
+                if use_softplus:
+                    _softplus(delta, count)
+                for s in range(states):
+                    kept[k, tile, s, :] = h[s]
+                    b_column = column + rank + s
+                    _advance(
+                        x,
+                        parameters,
+                        b_column,
+                        b_column + states,
+                        begin,
+                        stride,
+                        count,
+                        block,
+                        delta,
+                        rates[s],
+                        h[s],
+                        y,
+                    )
+                tile += 1
+        kept[k, tile:] = 0  # the other paths may have more tiles
+
+
+@jit(parallel=True)
+def _forward(x, dt, parameters, weight, bias, A, D, paths, use_softplus, temporary, y, kept):  # noqa: ANN001, ANN202
+    """Write y and kept: x, dt, y (batch, L, blocks, LANES); kept (batch, blocks, K, tiles, N, LANES)."""
+    batch, _, blocks, _ = x.shape
+    groups = weight.shape[0] // paths.shape[0]
+    for job in numba.prange(batch * blocks):
+        b, block = job // blocks, job % blocks
+        _forward_block(
+            x[b], dt[b], parameters[b], weight, bias, A, D, paths, use_softplus, block * groups // blocks, block,
+            temporary[job], y[b], kept[b, block],
         )  # fmt: skip
 
 
-def scan_forward(
-    x: Tensor, dt: Tensor, B: Tensor, C: Tensor, A: Tensor, path: Path, use_softplus: bool, y: Tensor
-) -> None:
-    """Add to y the scan of x along a path.
+@jit()
+def _back_block(x, dt, parameters, weight, bias, A, D, paths, use_softplus, block, work, kept, dy, dx, ddt, dBC, sums):  # noqa: ANN001, ANN202
+    """One block, shapes as in :func:`_forward_block`; ddt (K, L, blocks, LANES); dBC (L, Q, 2N) of this block.
 
-    Args:
-        x: input, (batch, L, rows), contiguous; rows a multiple of groups × LANES.
-        dt: step sizes before softplus, like x.
-        B: (batch, L, groups, N), contiguous.
-        C: like B.
-        A: (N, rows), contiguous.
-        path: the order of the L positions.
-        use_softplus: whether Δ = softplus(dt), else Δ = dt.
-        y: like x; added to.
+    sums (K, 2 + N, LANES): gradients of the bias, of D, the same for every k, and of A.
     """
+    _, channels, rank = weight.shape
+    states = A.shape[2]
+    number = paths.shape[0]
+    g = block * (weight.shape[0] // number) // x.shape[1]
+    first = block * LANES - g * channels
+    weights, rest = work[: 1 + rank], work[1 + rank :]
+    rates, dh, rest = rest[:states], rest[states : 2 * states], rest[2 * states :]
+    delta, slope, decay, dstep, ddelta, h = (
+        rest[:TILE], rest[TILE : 2 * TILE], rest[2 * TILE : 3 * TILE], rest[3 * TILE : 4 * TILE],
+        rest[4 * TILE : 5 * TILE], rest[5 * TILE :],
+    )  # fmt: skip
+    direct, ddirect = rest[0], rest[1]
+    for c in range(LANES):
+        direct[c] = D[g * number, first + c]
+        for k in range(1, number):
+            direct[c] += D[g * number + k, first + c]
+        ddirect[c] = 0
+    for p in range(x.shape[0]):
+        x_row, dy_row, dx_row = x[p, block], dy[p, block], dx[p, block]
+        for c in range(LANES):
+            dx_row[c] = direct[c] * dy_row[c]
+            ddirect[c] += x_row[c] * dy_row[c]
+    sums[:] = 0
+    sums[:, 1] = ddirect
+    zero, one, ln_2 = x.dtype.type(0), x.dtype.type(1), x.dtype.type(_LN_2)
+    for k in range(number):
+        q = g * number + k
+        column = q * (rank + 2 * states)
+        _parameters(weight[q], bias[q], A[q], first, weights, rates)
+        dbias, dA = sums[k, 0], sums[k, 2:]
+        dh[:] = 0
+        start, outer, outer_stride, inner, stride = paths[k]
+        per_line = -(-inner // TILE)
+        for tile in range(outer * per_line - 1, -1, -1):
+            i, j = tile // per_line, tile % per_line * TILE
+            begin, count = start + i * outer_stride + j * stride, min(TILE, inner - j)
+            _steps(dt, parameters, weights, column, begin, stride, count, block, delta)
+            for t in range(count):
+                delta_t, slope_t = delta[t], slope[t]
+                if use_softplus:
+                    for c in range(LANES):
+                        slope_t[c] = sigmoid2(delta_t[c])
+                    for c in range(LANES):
+                        delta_t[c] = softplus2(delta_t[c])
+                else:
+                    slope_t[:] = one
+            dstep[:] = 0
+            ddelta[:] = 0
+            for s in range(states):
+                rate, dh_s, dA_s = rates[s], dh[s], dA[s]
+                h[0, :] = kept[k, tile, s]
+                for t in range(count):
+                    p = begin + t * stride
+                    x_row, delta_t, decay_t, h_t, h_next = x[p, block], delta[t], decay[t], h[t], h[t + 1]
+                    b = ln_2 * parameters[p, column + rank + s]
+                    for c in range(LANES):
+                        decay_t[c] = exp2(rate[c] * delta_t[c])
+                    for c in range(LANES):
+                        h_next[c] = decay_t[c] * h_t[c] + b * (delta_t[c] * x_row[c])
+                for t in range(count - 1, -1, -1):
+                    p = begin + t * stride
+                    x_row, dy_row, delta_t, decay_t = x[p, block], dy[p, block], delta[t], decay[t]
+                    h_t, h_next, dstep_t, ddelta_t = h[t], h[t + 1], dstep[t], ddelta[t]
+                    b, a = parameters[p, column + rank + s], parameters[p, column + rank + states + s]
+                    db, dc = zero, zero
+                    for c in range(LANES):
+                        grad = dh_s[c] + a * dy_row[c]
+                        dc += dy_row[c] * h_next[c]
+                        db += grad * (delta_t[c] * x_row[c])
+                        dstep_t[c] += grad * b
+                        dh_s[c] = grad * decay_t[c]
+                    for c in range(LANES):
+                        through = dh_s[c] * h_t[c]
+                        ddelta_t[c] += through * rate[c]
+                        dA_s[c] += through * delta_t[c]
+                    dBC[p, q, s] = ln_2 * db
+                    dBC[p, q, states + s] = dc
+            for t in range(count):
+                p = begin + t * stride
+                x_row, dx_row, ddt_row = x[p, block], dx[p, block], ddt[k, p, block]
+                delta_t, slope_t, dstep_t, ddelta_t = delta[t], slope[t], dstep[t], ddelta[t]
+                for c in range(LANES):
+                    dx_row[c] += dstep_t[c] * (ln_2 * delta_t[c])
+                for c in range(LANES):
+                    ddt_row[c] = (ddelta_t[c] + dstep_t[c] * x_row[c]) * slope_t[c]
+                for c in range(LANES):
+                    dbias[c] += ddt_row[c]
+        for s in range(states):
+            dA_s = dA[s]
+            for c in range(LANES):
+                dA_s[c] *= ln_2
+
+
+@jit(parallel=True)
+def _backward(x, dt, parameters, weight, bias, A, D, paths, use_softplus, temporary, kept, dy, dx, ddt, dBC, sums):  # noqa: ANN001, ANN202
+    """Write dx (batch, L, blocks, LANES), ddt (K, ·), dBC (blocks / G, batch, L, Q, 2N) and sums (batch, blocks, ·)."""
+    batch, _, blocks, _ = x.shape
+    groups = weight.shape[0] // paths.shape[0]
+    for job in numba.prange(batch * blocks):
+        b, block = job // blocks, job % blocks
+        g = block * groups // blocks
+        _back_block(
+            x[b], dt[b], parameters[b], weight, bias, A, D, paths, use_softplus, block, temporary[job],
+            kept[b, block], dy[b], dx[b], ddt[:, b], dBC[block - g * (blocks // groups), b], sums[b, block],
+        )  # fmt: skip
+
+
+def scan_forward(scan: Scan) -> tuple[Tensor, Tensor]:
+    """The result, like x, and the states before each tile, which :func:`scan_backward` needs."""
+    batch, _, rows = scan.x.shape
+    blocks, states = rows // LANES, scan.A.shape[-1]
+    y = torch.empty_like(scan.x)
+    kept = scan.x.new_empty(kept_shape(scan.x, scan.A, scan.paths))
+    temporary = scan.x.new_empty(batch * blocks, 1 + scan.weight.shape[-1] + 2 * states + TILE + 1, LANES)
     with threads():
-        _forward(*_arrays(x, dt, B, C, A), path, use_softplus, y.numpy())
+        _forward(*_arrays(scan), temporary.numpy(), _lanes(y), kept.numpy())
+    return y, kept
 
 
-def scan_backward(
-    x: Tensor, dt: Tensor, B: Tensor, C: Tensor, A: Tensor, path: Path, use_softplus: bool, dy: Tensor, dx: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Add to dx the gradient of x and return those of dt, B, C and A; arguments as in :func:`scan_forward`.
+def scan_backward(scan: Scan, kept: Tensor, dy: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Gradients from that of the result, ``dy`` like x.
 
-    Args:
-        dy: gradient of y, like x.
-        dx: like x; added to.
+    Returns:
+        Those of x, of the step sizes before softplus (K, batch, L, G·d), of all B and C (batch, L, Q, 2N), of bias, A
+        and D like the scan's.
     """
-    batch, _, rows = x.shape
-    blocks = rows // B.shape[2] // LANES
-    ddt = torch.empty_like(x)
-    dB, dC = x.new_empty(2, blocks, *B.shape)
-    dA = x.new_empty(batch, *A.shape)
+    x, paths = scan.x, scan.paths
+    (batch, length, rows), (number, channels, rank) = x.shape, scan.weight.shape
+    blocks, states = rows // LANES, scan.A.shape[-1]
+    dx = torch.empty_like(x)
+    ddt = x.new_empty(len(paths), *x.shape)
+    dBC = x.new_empty(channels // LANES, batch, length, number, 2 * states)
+    sums = x.new_empty(batch, blocks, len(paths), 2 + states, LANES)
+    temporary = x.new_empty(batch * blocks, 1 + rank + 2 * states + 6 * TILE + 1, LANES)
     with threads():
-        _backward(*_arrays(x, dt, B, C, A), path, use_softplus, *_arrays(dy, dx, ddt, dB, dC, dA))
-    return ddt, dB.sum(0), dC.sum(0), dA.sum(0)
+        _backward(
+            *_arrays(scan), temporary.numpy(), kept.numpy(), _lanes(dy), _lanes(dx),
+            ddt.unflatten(-1, (-1, LANES)).numpy(), dBC.numpy(), sums.numpy(),
+        )  # fmt: skip
+    # (batch, G, blocks of a group, K, 2 + N, LANES) to (2 + N, G, K, blocks of a group, LANES)
+    sums = sums.sum(0).unflatten(0, (number // len(paths), -1)).permute(3, 0, 2, 1, 4)
+    dbias, dD, dA = sums.reshape(2 + states, number, channels).split([1, 1, states])
+    return dx, ddt, dBC.sum(0), dbias[0].clone(), dA.permute(1, 2, 0).contiguous(), dD[0].clone()
 
 
-def _arrays(*tensors: Tensor) -> list[np.ndarray]:
-    return [tensor.detach().contiguous().numpy() for tensor in tensors]
+def _lanes(rows: Tensor) -> np.ndarray:
+    return rows.unflatten(-1, (-1, LANES)).numpy()
+
+
+def _arrays(scan: Scan) -> tuple:
+    x, dt, *others, paths, use_softplus = scan
+    arrays = [tensor.detach().contiguous().numpy() for tensor in others]
+    return _lanes(x.detach()), _lanes(dt.detach()), *arrays, np.array(paths), use_softplus
 
 
 def padding(rows: int) -> int:
@@ -220,65 +385,79 @@ def selective_scan(
     delta_softplus: bool,
 ) -> Tensor:
     """See :func:`components.kernels.selective_scan`; arguments are already of one dtype."""
-    if delta_bias is not None:
-        delta = delta + delta_bias[:, None]
     groups = B.shape[1]
-    extra = padding(u.shape[1] // groups)
+    per_group = u.shape[1] // groups
+    extra = padding(per_group)
 
     def lanes_last(rows_second: Tensor) -> Tensor:  # (batch, G·d, L) to (batch, L, G·padded d)
         grouped = rows_second.unflatten(1, (groups, -1))
         return F.pad(grouped, (0, 0, 0, extra)).flatten(1, 2).transpose(1, 2).contiguous()
 
-    y = torch.ops.scanseg.selective_scan_numba(
+    def by_group(vector: Tensor | None) -> Tensor:  # (G·d) to (G, padded d)
+        vector = A.new_zeros(A.shape[0]) if vector is None else vector
+        return F.pad(vector.unflatten(0, (groups, -1)), (0, extra))
+
+    y, _ = torch.ops.scanseg.selective_scan_numba(
         lanes_last(u),
         lanes_last(delta),
-        B.permute(0, 3, 1, 2).contiguous(),
-        C.permute(0, 3, 1, 2).contiguous(),
-        lanes_last(A[None]).squeeze(0),
+        torch.cat((B, C), dim=2).permute(0, 3, 1, 2).contiguous(),
+        by_group(delta_bias),
+        F.pad(A.unflatten(0, (groups, -1)), (0, 0, 0, extra)).contiguous(),
+        by_group(D),
         delta_softplus,
     )
-    y = y.transpose(1, 2).unflatten(1, (groups, -1))[:, :, : u.shape[1] // groups].flatten(1, 2)
-    return y if D is None else y + D[:, None] * u
+    return y.transpose(1, 2).unflatten(1, (groups, -1))[:, :, :per_group].flatten(1, 2)
+
+
+def _straight(x: Tensor, dt: Tensor, BC: Tensor, bias: Tensor, A: Tensor, D: Tensor, use_softplus: bool) -> Scan:
+    path = Path(start=0, outer=1, outer_stride=0, inner=x.shape[1], inner_stride=1)
+    return Scan(x, dt, BC.flatten(2), x.new_empty(*bias.shape, 0), bias, A, D, (path,), use_softplus)
 
 
 @torch.library.custom_op("scanseg::selective_scan_numba", mutates_args=(), device_types="cpu")
-def _scan(x: Tensor, dt: Tensor, B: Tensor, C: Tensor, A: Tensor, use_softplus: bool) -> Tensor:
-    y = torch.zeros_like(x)
-    scan_forward(x, dt, B, C, A, _straight(x), use_softplus, y)
-    return y
+def _scan(
+    x: Tensor, dt: Tensor, BC: Tensor, bias: Tensor, A: Tensor, D: Tensor, use_softplus: bool
+) -> tuple[Tensor, Tensor]:
+    return scan_forward(_straight(x, dt, BC, bias, A, D, use_softplus))
 
 
 @torch.library.custom_op("scanseg::selective_scan_numba_backward", mutates_args=(), device_types="cpu")
 def _scan_backward(
-    x: Tensor, dt: Tensor, B: Tensor, C: Tensor, A: Tensor, use_softplus: bool, dy: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    dx = torch.zeros_like(x)
-    return dx, *scan_backward(x, dt, B, C, A, _straight(x), use_softplus, dy, dx)
+    x: Tensor, dt: Tensor, BC: Tensor, bias: Tensor, A: Tensor, D: Tensor, use_softplus: bool, kept: Tensor, dy: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    dx, ddt, dBC, dbias, dA, dD = scan_backward(_straight(x, dt, BC, bias, A, D, use_softplus), kept, dy)
+    return dx, ddt[0], dBC, dbias, dA, dD
 
 
-def _straight(x: Tensor) -> Path:
-    return Path(start=0, outer=1, outer_stride=0, inner=x.shape[1], inner_stride=1)
+def kept_shape(x: Tensor, A: Tensor, paths: tuple[Path, ...]) -> tuple[int, ...]:
+    """Shape of the states that the forward pass keeps: (batch, blocks, K, tiles, N, LANES)."""
+    tiles = max(path.outer * -(-path.inner // TILE) for path in paths)
+    return x.shape[0], x.shape[-1] // LANES, len(paths), tiles, A.shape[-1], LANES
 
 
 @_scan.register_fake
-def _(x: Tensor, dt: Tensor, B: Tensor, C: Tensor, A: Tensor, use_softplus: bool) -> Tensor:
-    return torch.empty_like(x)
+def _(
+    x: Tensor, dt: Tensor, BC: Tensor, bias: Tensor, A: Tensor, D: Tensor, use_softplus: bool
+) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(x), x.new_empty(kept_shape(x, A, _straight(x, dt, BC, bias, A, D, use_softplus).paths))
 
 
 @_scan_backward.register_fake
 def _(
-    x: Tensor, dt: Tensor, B: Tensor, C: Tensor, A: Tensor, use_softplus: bool, dy: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    return tuple(torch.empty_like(tensor) for tensor in (x, dt, B, C, A))
+    x: Tensor, dt: Tensor, BC: Tensor, bias: Tensor, A: Tensor, D: Tensor, use_softplus: bool, kept: Tensor, dy: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    return tuple(torch.empty_like(tensor) for tensor in (x, dt, BC, bias, A, D))
 
 
-def _save(ctx: Any, inputs: tuple, output: Tensor) -> None:
+def _save(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
     *tensors, ctx.use_softplus = inputs
-    ctx.save_for_backward(*tensors)
+    ctx.mark_non_differentiable(output[1])
+    ctx.save_for_backward(*tensors, output[1])
 
 
-def _differentiate(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-    gradients = torch.ops.scanseg.selective_scan_numba_backward(*ctx.saved_tensors, ctx.use_softplus, dy.contiguous())
+def _differentiate(ctx: Any, dy: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    *tensors, kept = ctx.saved_tensors
+    gradients = torch.ops.scanseg.selective_scan_numba_backward(*tensors, ctx.use_softplus, kept, dy.contiguous())
     return *gradients, None
 
 
