@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from components.kernels.workspace import give
+
 
 def run_blocks(blocks: Iterable[nn.Module], x: Tensor, use_checkpoint: bool) -> Tensor:
     """Apply blocks one after the other.
@@ -20,6 +22,10 @@ def run_blocks(blocks: Iterable[nn.Module], x: Tensor, use_checkpoint: bool) -> 
     Returns:
         The output of the last block.
     """
+    first = x
     for block in blocks:
-        x = checkpoint(block, x, use_reentrant=False) if use_checkpoint else block(x)
+        y = checkpoint(block, x, use_reentrant=False) if use_checkpoint else block(x)
+        if x is not first and y is not x:
+            give(x)
+        x = y
     return x

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from monai.networks.layers.factories import Conv, Norm
+from monai.networks.layers.factories import Norm
 from torch import Tensor, nn
 
-from components.blocks.pointwise import pointwise_conv
+from components.blocks.convolution import convolution
+from components.blocks.upsample import Merged
 from components.kernels import instance_norm
 from components.kernels.layout import by_rows
+from components.kernels.workspace import give
 
 NEGATIVE_SLOPE = 0.01
 
@@ -27,6 +29,7 @@ class ResidualBlock(nn.Module):
         kernel_size: odd, for each axis.
         stride: of the first convolution and of the shortcut, for each axis.
         project: whether the shortcut is a convolution. It must be where the shape changes.
+        inplace: whether the input may be overwritten where no gradient is recorded.
 
     Example:
         >>> import torch
@@ -42,23 +45,26 @@ class ResidualBlock(nn.Module):
         kernel_size: Sequence[int],
         stride: Sequence[int] | int = 1,
         project: bool = True,
+        inplace: bool = False,
     ) -> None:
         super().__init__()
-        kernel_size = tuple(kernel_size)
-        stride = stride if isinstance(stride, int) else tuple(stride)
-        padding = tuple(size // 2 for size in kernel_size)
-        conv, norm = Conv[Conv.CONV, spatial_dims], Norm[Norm.INSTANCE, spatial_dims]
-        self.conv1 = conv(in_channels, out_channels, kernel_size, stride, padding)
+        self.inplace = inplace
+        norm = Norm[Norm.INSTANCE, spatial_dims]
+        self.conv1 = convolution(spatial_dims, in_channels, out_channels, kernel_size, stride)
         self.norm1 = norm(out_channels, eps=1e-5, affine=True)
-        self.conv2 = conv(out_channels, out_channels, kernel_size, 1, padding)
+        self.conv2 = convolution(spatial_dims, out_channels, out_channels, kernel_size)
         self.norm2 = norm(out_channels, eps=1e-5, affine=True)
-        self.shortcut = pointwise_conv(spatial_dims, in_channels, out_channels, stride) if project else nn.Identity()
+        self.shortcut = convolution(spatial_dims, in_channels, out_channels, 1, stride) if project else nn.Identity()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor | Merged) -> Tensor:
         """(B, in_channels, *spatial) → (B, out_channels, *spatial / stride)."""
         out = _norm_activate(self.norm1, self.conv1(x))
-        out = self.conv2(out)  # frees the activation, the largest temporary, before the shortcut is computed
-        return _norm_activate(self.norm2, out, self.shortcut(x))
+        out = self.conv2(out, inplace=True)
+        shortcut = x if isinstance(self.shortcut, nn.Identity) else self.shortcut(x, self.inplace)
+        out = _norm_activate(self.norm2, out, shortcut)
+        if shortcut is not x and not self.inplace:
+            give(shortcut)
+        return out
 
 
 def _norm_activate(norm: nn.Module, x: Tensor, residual: Tensor | None = None) -> Tensor:
@@ -74,9 +80,10 @@ def residual_blocks(
     kernel_size: Sequence[int],
     stride: Sequence[int] | int = 1,
     count: int = 1,
+    inplace: bool = False,
 ) -> nn.Sequential:
-    """A projecting :class:`ResidualBlock` followed by ``count`` − 1 plain ones."""
-    first = ResidualBlock(spatial_dims, in_channels, out_channels, kernel_size, stride)
+    """A projecting :class:`ResidualBlock`, which is the one that ``inplace`` is for, and ``count`` − 1 plain ones."""
+    first = ResidualBlock(spatial_dims, in_channels, out_channels, kernel_size, stride, inplace=inplace)
     widths = out_channels, out_channels
     plain = (ResidualBlock(spatial_dims, *widths, kernel_size, project=False) for _ in range(count - 1))
     return nn.Sequential(first, *plain)

@@ -1,21 +1,24 @@
-"""Nearest-neighbour interpolation by whole factors, with the concatenation that follows it in a U-Net."""
+"""Nearest-neighbour interpolation by whole factors, and the concatenation and convolution that follow in a U-Net."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from components.kernels.layout import by_rows
+from components.kernels.convolution import convolve
+from components.kernels.interpolated import convolve_interpolated
+from components.kernels.workspace import in_workspace
+
+FEW = 1024
+"""Voxels below which it takes as long to sum the weights of :class:`Merged` as it saves."""
 
 
-def upsample(x: Tensor, stride: Sequence[int], skip: Tensor | None = None) -> Tensor:
+def upsample(x: Tensor, stride: Sequence[int], skip: Tensor | None = None) -> Tensor | Merged:
     """Interpolate ``x`` to the nearest neighbour and concatenate the skip, if there is one, behind its channels.
-
-    On channels-last maps, see :func:`components.kernels.layout.by_rows`, what is concatenated is a view of ``x`` that
-    repeats voxels, so that nothing is stored but the result.
 
     Args:
         x: (B, C, *spatial).
@@ -23,7 +26,8 @@ def upsample(x: Tensor, stride: Sequence[int], skip: Tensor | None = None) -> Te
         skip: (B, S, *spatial · stride), or None.
 
     Returns:
-        (B, C, *spatial · stride), or (B, C + S, *spatial · stride) with a skip.
+        (B, C, *spatial · stride), or (B, C + S, *spatial · stride) with a skip. Of a map that is not
+        tiny, it is not made in a workspace, but a :class:`Merged` is.
 
     Example:
         >>> x, skip = torch.tensor([[[[1.0, 2.0]]]]), torch.zeros(1, 1, 1, 4)
@@ -31,17 +35,37 @@ def upsample(x: Tensor, stride: Sequence[int], skip: Tensor | None = None) -> Te
         tensor([[1., 1., 2., 2.],
                 [0., 0., 0., 0.]])
     """
-    if skip is None or not by_rows(x):
-        x = F.interpolate(x, scale_factor=[float(factor) for factor in stride], mode="nearest")
-        return x if skip is None else torch.cat([x, skip], 1)
-    size, repeats = x.shape[2:], [number for pair in zip(x.shape[2:], stride, strict=True) for number in pair]
-    rows = x.movedim(1, -1)
-    for axis in reversed(range(len(size))):
-        rows = rows.unsqueeze(axis + 2)
-    rows = rows.expand(-1, *repeats, -1)
-    for axis, (length, factor) in enumerate(zip(size, stride, strict=True)):
-        skip = skip.unflatten(2 * axis + 2, (length, factor))
-    merged = torch.cat([rows, skip.movedim(1, -1)], -1)
-    for axis in range(len(size)):
-        merged = merged.flatten(axis + 1, axis + 2)
-    return merged.movedim(-1, 1)
+    if in_workspace() and x[0, 0].numel() >= FEW:
+        return Merged(x, tuple(stride), skip)
+    x = F.interpolate(x, scale_factor=[float(factor) for factor in stride], mode="nearest")
+    return x if skip is None else torch.cat([x, skip], 1)
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What :func:`upsample` describes, as its parts: to convolve it, neither is interpolated or concatenated.
+
+    Args:
+        coarse: (B, C, *spatial), channels-last in memory.
+        stride: factor for each axis.
+        skip: (B, S, *spatial · stride), channels-last in memory, or None.
+    """
+
+    coarse: Tensor
+    stride: tuple[int, ...]
+    skip: Tensor | None
+
+    def convolve(self, weight: Tensor, bias: Tensor, inplace: bool = False) -> Tensor:
+        """Convolution by (F, C + S, *kernel_size), odd sizes, that keeps the size: (B, F, *spatial · stride).
+
+        Args:
+            weight: of the convolution.
+            bias: of the convolution, (F).
+            inplace: whether the result may overwrite the skip.
+        """
+        channels = self.coarse.shape[1]
+        if self.skip is None:
+            return convolve_interpolated(self.coarse, self.stride, weight, bias)
+        padding = [size // 2 for size in weight.shape[2:]]
+        y = convolve(self.skip, weight[:, channels:], bias, [1] * len(padding), padding, inplace)
+        return convolve_interpolated(self.coarse, self.stride, weight[:, :channels], None, onto=y)

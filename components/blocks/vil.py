@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -98,11 +99,16 @@ class ViLBlock(nn.Module):
         inner, gate = self.up(self.norm(x)).chunk(2, -1)
         convolved = F.silu(self.conv(F.pad(inner.transpose(1, 2), (CONV_KERNEL - 1, 0))).transpose(1, 2))
         q, k, v = self.q(convolved), self.k(convolved), self.v(inner)
-        qkv = torch.cat([q, k, v], -1)
-        i, f = self.input_gate(qkv).transpose(1, 2), self.forget_gate(qkv).transpose(1, 2)
+        i, f = (_gate(layer, (q, k, v)).transpose(1, 2) for layer in (self.input_gate, self.forget_gate))
         q, k, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in (q, k, v))
         hidden = self.cell_norm(mlstm(q, k, v, i, f).transpose(1, 2).flatten(-2))
         return x + self.down((hidden + self.skip * convolved) * F.silu(gate))
+
+
+def _gate(layer: nn.Linear, parts: Sequence[Tensor]) -> Tensor:
+    """A linear layer of several parts side by side, without the concatenation: it would be the largest of all maps."""
+    weights = layer.weight.split([part.shape[-1] for part in parts], -1)
+    return sum((F.linear(part, weight) for part, weight in zip(parts, weights, strict=True)), layer.bias)
 
 
 class ViLLayer(nn.Module):

@@ -25,7 +25,8 @@ def channels_last(x: Tensor) -> Tensor:
         >>> channels_last(torch.zeros(1, 2, 2, 3)).stride()
         (12, 1, 6, 2)
     """
-    return x.movedim(1, -1).contiguous().movedim(-1, 1)
+    rows = x.movedim(1, -1).contiguous()
+    return rows.flatten().view(rows.shape).movedim(-1, 1)  # the strides of axes of size 1 become clear, too
 
 
 def to_rows(x: Tensor) -> Tensor:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 import torch
@@ -12,11 +13,12 @@ from monai.utils import ensure_tuple_rep
 from torch import Tensor, nn
 
 from components.blocks.checkpoint import run_blocks
-from components.blocks.pointwise import pointwise_conv
+from components.blocks.convolution import convolution
 from components.blocks.residual import ResidualBlock, init_convolutions, residual_blocks
 from components.blocks.upsample import upsample
 from components.blocks.vil import ViLLayer
 from components.kernels.layout import by_rows, channels_last
+from components.kernels.workspace import give, workspace
 from components.networks.inputs import plain
 from components.validation import check_choice
 
@@ -55,14 +57,22 @@ class UpBlock(nn.Module):
         self.use_checkpoint = use_checkpoint
         self.stride = tuple(stride)
         self.takes_skip = takes_skip
-        self.project = pointwise_conv(spatial_dims, in_channels, out_channels)
+        self.project = convolution(spatial_dims, in_channels, out_channels)
         merged = 2 * out_channels if takes_skip else out_channels
-        self.blocks = residual_blocks(spatial_dims, merged, out_channels, kernel_size, count=blocks)
+        self.blocks = residual_blocks(spatial_dims, merged, out_channels, kernel_size, count=blocks, inplace=True)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """(B, in_channels, *spatial) and skip (B, out_channels, *spatial · stride) → the shape of skip."""
-        x = upsample(self.project(x), self.stride, skip if self.takes_skip else None)
-        return run_blocks(self.blocks, x, self.use_checkpoint and self.training)
+        """(B, in_channels, *spatial) and skip (B, out_channels, *spatial · stride) → the shape of skip.
+
+        Both maps are used up: in a workspace their memory serves for others.
+        """
+        coarse = self.project(x)
+        give(x)
+        merged = upsample(coarse, self.stride, skip if self.takes_skip else None)
+        x = run_blocks(self.blocks, merged, self.use_checkpoint and self.training)
+        for used in (coarse, skip):
+            give(used)
+        return x
 
 
 class XLSTMUNet(nn.Module):
@@ -174,7 +184,8 @@ class XLSTMUNet(nn.Module):
         self.stem = residual_blocks(spatial_dims, in_channels, features[0], kernels[0], count=blocks[0])
         widths = [features[0], *features]
         self.stages = nn.ModuleList(
-            residual_blocks(spatial_dims, widths[s], features[s], kernels[s], steps[s], blocks[s]) for s in range(n)
+            residual_blocks(spatial_dims, widths[s], features[s], kernels[s], steps[s], blocks[s], inplace=s == 0)
+            for s in range(n)
         )
         self.stage_layers = nn.ModuleList(nn.Identity() for _ in range(n))
         if variant == "enc":
@@ -195,9 +206,7 @@ class XLSTMUNet(nn.Module):
             )
             for s, count in zip(reversed(range(n - 1)), decoder_blocks, strict=True)
         )
-        self.heads = nn.ModuleList(
-            pointwise_conv(spatial_dims, width, out_channels) for width in reversed(features[:-1])
-        )
+        self.heads = nn.ModuleList(convolution(spatial_dims, width, out_channels) for width in reversed(features[:-1]))
         self.heads[:-1].requires_grad_(deep_supervision)
         init_convolutions(self)
 
@@ -216,28 +225,35 @@ class XLSTMUNet(nn.Module):
         """Compute the logits of (B, in_channels, *spatial): see Shape above."""
         if self.training and self.deep_supervision:
             return self.deep_outputs(x)
-        return self.heads[-1](self._decode(x)[-1])
+        with _memory(x):
+            for features in self._decode(x):
+                finest = features
+            return self.heads[-1](finest)
 
     def deep_outputs(self, x: Tensor) -> list[Tensor]:
         """Compute the logits of every decoder stage in either mode, finest first."""
-        return [head(features) for head, features in zip(self.heads, self._decode(x), strict=True)][::-1]
+        with _memory(x):
+            return [head(features) for head, features in zip(self.heads, self._decode(x), strict=True)][::-1]
 
-    def _decode(self, x: Tensor) -> list[Tensor]:
-        """Feature maps of the decoder stages, coarsest first."""
+    def _decode(self, x: Tensor) -> Iterator[Tensor]:
+        """Feature maps of the decoder stages, coarsest first; each is used up by the next one."""
         self._check(x)
         checkpointing = self.use_checkpoint and self.training
         x = plain(x)
-        x = run_blocks(self.stem, channels_last(x) if by_rows(x) else x, checkpointing)
+        x = channels_last(x) if by_rows(x) else x
         skips = []
-        for stage, layer in zip(self.stages, self.stage_layers, strict=True):
-            x = run_blocks([*stage, layer], x, checkpointing)
+        for blocks in self._encoder():
+            x = run_blocks(blocks, x, checkpointing)
             skips.append(x)
         x = run_blocks([self.bottleneck], skips.pop(), checkpointing)
-        maps = []
         for block in self.decoder:
             x = block(x, skips.pop())
-            maps.append(x)
-        return maps
+            yield x
+
+    def _encoder(self) -> Iterator[list[nn.Module]]:
+        """The blocks that lead to each skip, the finest first."""
+        for number, (stage, layer) in enumerate(zip(self.stages, self.stage_layers, strict=True)):
+            yield [*([] if number else self.stem), *stage, layer]
 
     def _check(self, x: Tensor) -> None:
         if torch.jit.is_tracing():
@@ -261,6 +277,11 @@ class XLSTMUNet(nn.Module):
                 f"XLSTMUNet cannot normalise the single voxel that {size} leaves in the deepest stage: "
                 f"use an input of at least twice that size along one axis"
             )
+
+
+def _memory(x: Tensor) -> contextlib.AbstractContextManager:
+    """Where a forward pass of ``x`` runs: in a workspace if by rows; torch.compile plans its memory itself."""
+    return workspace() if by_rows(x) and not torch.compiler.is_compiling() else contextlib.nullcontext()
 
 
 def _per_stage(name: str, values: Sequence[PerAxis], n: int, spatial_dims: int) -> list[tuple[int, ...]]:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from components.kernels.custom import custom_op
 from components.kernels.matrix_lstm.naive import EPSILON, LEAST_PEAK
 from components.kernels.registry import recording
 
@@ -212,12 +213,12 @@ def _suffix_sum(x: Tensor, dim: int) -> Tensor:
     return x.flip(dim).cumsum(dim).flip(dim)
 
 
-@torch.library.custom_op("scanseg::mlstm_chunkwise", mutates_args=())
+@custom_op("mlstm_chunkwise", device_type=None)
 def _operator(q: Tensor, k: Tensor, v: Tensor, i: Tensor, f: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return _forward(q, k, v, i, f)
 
 
-@torch.library.custom_op("scanseg::mlstm_chunkwise_backward", mutates_args=())
+@custom_op("mlstm_chunkwise_backward", device_type=None)
 def _operator_backward(
     grad: Tensor, carries: list[Tensor], h: Tensor, q: Tensor, k: Tensor, v: Tensor, i: Tensor, f: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:

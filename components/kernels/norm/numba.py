@@ -17,6 +17,7 @@ from numba.extending import overload
 from torch import Tensor
 
 from components.kernels.compiled import jit, threads
+from components.kernels.custom import custom_op
 from components.kernels.layout import channels_last, to_rows
 
 LINE = 256
@@ -253,14 +254,15 @@ def _empty(x: Tensor) -> Tensor:
     return x.new_empty(x.shape[0], *x.shape[2:], x.shape[1]).movedim(-1, 1)
 
 
-@torch.library.custom_op("scanseg::instance_norm_numba_", mutates_args={"x"}, device_types="cpu")
+@custom_op("instance_norm_numba_", mutates_args=["x"])
 def _norm_inplace(
     x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None, eps: float, negative_slope: float
 ) -> None:
     _forward(x, weight, bias, residual, eps, negative_slope, x)
+    torch.autograd.graph.increment_version(x)
 
 
-@torch.library.custom_op("scanseg::instance_norm_numba", mutates_args=(), device_types="cpu")
+@custom_op("instance_norm_numba")
 def _norm(
     x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None, eps: float, negative_slope: float
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -269,7 +271,7 @@ def _norm(
     return y, torch.from_numpy(mean), torch.from_numpy(rstd)
 
 
-@torch.library.custom_op("scanseg::instance_norm_numba_backward", mutates_args=(), device_types="cpu")
+@custom_op("instance_norm_numba_backward")
 def _norm_backward(
     x: Tensor,
     weight: Tensor,

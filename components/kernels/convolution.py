@@ -1,0 +1,131 @@
+"""Convolutions of channels-last maps on a CPU, slab by slab into memory that is there already.
+
+A large result is computed in slabs of the first spatial axis. A slab is small enough for the C library to keep its
+memory, see :mod:`components.kernels.workspace`, and still in the cache when it is copied to its place, which may be the
+place of the input.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from components.kernels.workspace import take
+
+SLAB = 2**24
+"""Bytes of a slab."""
+
+
+def convolve(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    inplace: bool = False,
+) -> Tensor:
+    """Convolution without gradients; under autocast in its dtype.
+
+    Args:
+        x: (B, C, *spatial), channels-last in memory.
+        weight: (F, C, *kernel_size).
+        bias: (F), or None.
+        stride: for each axis.
+        padding: for each axis.
+        inplace: whether the result may overwrite x, if it has its shape and dtype.
+
+    Returns:
+        (B, F, *spatial), channels-last in memory: that of x, or taken from the workspace.
+    """
+    dtype, kernel = compute_dtype(x), weight.shape[2:]
+    axes = zip(x.shape[2:], kernel, stride, padding, strict=True)
+    size = [(length + 2 * pad - taps) // step + 1 for length, taps, step, pad in axes]
+    shape = (x.shape[0], weight.shape[0], *size)
+    overwrites = inplace and shape == x.shape and dtype == x.dtype
+    y = x if overwrites else take(shape[0], shape[1], size, dtype)
+    parts = slabs(y.shape[0], size, y.shape[1] * y.element_size())
+    layer = convolution(weight, bias, dtype, stride, (0, *padding[1:]), sliced=len(parts) > y.shape[0])
+    waiting = deque()
+    needed = padding[0] if overwrites else 0  # rows before its own that a slab reads
+    for sample, begin, end in parts:
+        first = begin * stride[0] - padding[0]
+        part = layer(planes(x[sample : sample + 1], first, first + (end - begin - 1) * stride[0] + kernel[0]))
+        waiting.append((end, y[sample : sample + 1, :, begin:end], part))
+        while waiting and waiting[0][0] <= end - needed:
+            _, place, part = waiting.popleft()
+            place.copy_(part)
+    for _, place, part in waiting:
+        place.copy_(part)
+    return y
+
+
+def convolution(
+    weight: Tensor,
+    bias: Tensor | None,
+    dtype: torch.dtype,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    sliced: bool,
+) -> Callable[[Tensor], Tensor]:
+    """A convolution of channels-last maps, in a dtype; other arguments as in :func:`convolve`.
+
+    A kernel of size 1 is the matrix product over the channels that it is, for which nothing has to be copied.
+
+    Args:
+        sliced: whether it is for slabs of larger maps. They get oneDNN's convolution, if it is built in: for what is as
+            flat as some slabs are, PyTorch would take one that is ten times slower.
+    """
+    weight, bias = weight.to(dtype), None if bias is None else bias.to(dtype)
+    ones, nought = [1] * len(stride), [0] * len(stride)
+    if max(weight.shape[2:]) == 1:
+        steps = tuple(slice(None, None, step) for step in stride)
+        return lambda x: F.linear(x[(..., *steps)].to(dtype).movedim(1, -1), weight.flatten(1), bias).movedim(-1, 1)
+    if sliced and _has_onednn(dtype):
+        return lambda x: torch.mkldnn_convolution(x.to(dtype), weight, bias, padding, stride, ones, 1)
+    return lambda x: torch.convolution(x.to(dtype), weight, bias, stride, padding, ones, False, nought, 1)
+
+
+def compute_dtype(x: Tensor) -> torch.dtype:
+    """The dtype in which a convolution of ``x`` computes, under autocast or not."""
+    if x.dtype == torch.float64 or not torch.is_autocast_enabled("cpu"):
+        return x.dtype
+    return torch.get_autocast_dtype("cpu")
+
+
+def _has_onednn(dtype: torch.dtype) -> bool:
+    if not torch.backends.mkldnn.is_available():
+        return False
+    return dtype == torch.float32 or (dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def slabs(batch: int, size: Sequence[int], voxel: int) -> list[tuple[int, int, int]]:
+    """Cut a batch of maps into slabs.
+
+    Args:
+        batch: number of maps.
+        size: of the space.
+        voxel: bytes of the channels of a voxel.
+
+    Returns:
+        For each slab the sample, and begin and end along the first spatial axis.
+
+    Example:
+        >>> slabs(1, (5, 1024, 1024), 8)
+        [(0, 0, 2), (0, 2, 4), (0, 4, 5)]
+    """
+    length = max(1, SLAB // (voxel * math.prod(size[1:])))
+    begins = itertools.product(range(batch), range(0, size[0], length))
+    return [(sample, begin, min(begin + length, size[0])) for sample, begin in begins]
+
+
+def planes(x: Tensor, first: int, last: int) -> Tensor:
+    """The planes first … last − 1 of the first spatial axis; those outside of the map are zeros."""
+    inside = x[:, :, max(first, 0) : last]
+    above, below = max(-first, 0), max(last - x.shape[2], 0)
+    return F.pad(inside, [0, 0] * (x.ndim - 3) + [above, below]) if above or below else inside

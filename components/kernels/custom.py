@@ -1,0 +1,52 @@
+"""Operators for PyTorch as torch.library.custom_op makes them, but without importing PyTorch's compiler.
+
+The first call of an operator that custom_op made imports torch._dynamo, which takes over a second and 140 MB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+_library = torch.library.Library("scanseg", "FRAGMENT")
+
+
+class Operator:
+    """The operator ``torch.ops.scanseg.<name>``, whose kernel is a function on tensors.
+
+    Args:
+        name: of the operator.
+        kernel: with type hints, from which the operator's schema is made; its results are new tensors.
+        mutates_args: names of the arguments that it writes to.
+        device_type: "cpu" where the kernel is for that only, or None.
+    """
+
+    def __init__(
+        self, name: str, kernel: Callable[..., Any], mutates_args: Sequence[str] = (), device_type: str | None = "cpu"
+    ) -> None:
+        self.name = f"scanseg::{name}"
+        _library.define(name + torch.library.infer_schema(kernel, mutates_args=mutates_args))
+        _library.impl(name, kernel, "CPU" if device_type == "cpu" else "CompositeExplicitAutograd")
+        self._call = getattr(torch.ops.scanseg, name)
+
+    def __call__(self, *args: Any) -> Any:
+        """Call the operator."""
+        return self._call(*args)
+
+    def register_fake(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Use a function to make results of the right shapes, for torch.compile."""
+        torch.library.register_fake(self.name, function, lib=_library)
+        return function
+
+    def register_autograd(self, backward: Callable[..., Any], setup_context: Callable[..., None]) -> None:
+        """Set the gradients; arguments as in ``torch.library.register_autograd``."""
+        torch.library.register_autograd(self.name, backward, setup_context=setup_context, lib=_library)
+
+
+def custom_op(
+    name: str, mutates_args: Sequence[str] = (), device_type: str | None = "cpu"
+) -> Callable[[Callable[..., Any]], Operator]:
+    """Make a function the kernel of an :class:`Operator`."""
+    return lambda kernel: Operator(name, kernel, mutates_args, device_type)
