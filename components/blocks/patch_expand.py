@@ -60,7 +60,7 @@ class PatchExpand(nn.Module):
         the input is much narrower.
         """
         return (
-            self.training
+            self.batch_norm.training
             and x.device.type == "cpu"
             and not torch.is_autocast_enabled("cpu")
             and not recording()

@@ -30,6 +30,10 @@ class Operator:
         _library.define(name + torch.library.infer_schema(kernel, mutates_args=mutates_args))
         _library.impl(name, kernel, "CPU" if device_type == "cpu" else "CompositeExplicitAutograd")
         self._call = getattr(torch.ops.scanseg, name)
+        self._backward: Callable[..., Any] | None = None
+        self._setup_context: Callable[..., None] | None = None
+        if not mutates_args:
+            torch.library.register_autograd(self.name, self._differentiate, setup_context=self._save, lib=_library)
 
     def __call__(self, *args: Any) -> Any:
         """Call the operator."""
@@ -41,8 +45,17 @@ class Operator:
         return function
 
     def register_autograd(self, backward: Callable[..., Any], setup_context: Callable[..., None]) -> None:
-        """Set the gradients; arguments as in ``torch.library.register_autograd``."""
-        torch.library.register_autograd(self.name, backward, setup_context=setup_context, lib=_library)
+        """Set the gradients, arguments as in ``torch.library.register_autograd``; without it there are none."""
+        self._backward, self._setup_context = backward, setup_context
+
+    def _save(self, ctx: Any, inputs: tuple, output: Any) -> None:
+        if self._setup_context is not None:
+            self._setup_context(ctx, inputs, output)
+
+    def _differentiate(self, ctx: Any, *gradients: Any) -> Any:
+        if self._backward is None:
+            raise RuntimeError(f"{self.name} has no autograd formula: the operators have first derivatives only")
+        return self._backward(ctx, *gradients)
 
 
 def custom_op(

@@ -83,3 +83,12 @@ def test_folded_training_in_float32_with_means_far_from_zero():
 def test_one_pixel_cannot_be_normalised():
     with pytest.raises(ValueError, match="more than 1 value"):
         block(4, 4, scale=4)(torch.zeros(1, 4, 1, 1, dtype=torch.float64))
+
+
+def test_a_frozen_batch_norm_stays_frozen_in_training():
+    layer = block(6, 6, 4, head_channels=3).train()
+    layer.batch_norm.eval()
+    before = layer.batch_norm.running_mean.clone()
+    x = torch.randn(2, 6, 5, 4, dtype=torch.float64)
+    torch.testing.assert_close(layer(x), as_published(layer, x, 4, 6))
+    torch.testing.assert_close(layer.batch_norm.running_mean, before, rtol=0, atol=0)

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from components.kernels.custom import custom_op
 from components.kernels.layout import from_rows, to_rows
 from components.kernels.scan.numba import Path, Scan, kept_shape, padding, scan_backward, scan_forward
 
@@ -52,7 +53,7 @@ def _prepare(
     return Scan(rows, rows, parameters, dt_projs_weight, dt_projs_bias, A, D, _paths(*x.shape[2:]), True)
 
 
-@torch.library.custom_op("scanseg::cross_selective_scan_numba", mutates_args=(), device_types="cpu")
+@custom_op("cross_selective_scan_numba")
 def _scan(
     x: Tensor, x_proj_weight: Tensor, dt_projs_weight: Tensor, dt_projs_bias: Tensor, A: Tensor, D: Tensor
 ) -> tuple[Tensor, Tensor]:
@@ -60,7 +61,7 @@ def _scan(
     return from_rows(y, x), kept
 
 
-@torch.library.custom_op("scanseg::cross_selective_scan_numba_backward", mutates_args=(), device_types="cpu")
+@custom_op("cross_selective_scan_numba_backward")
 def _scan_backward(
     x: Tensor,
     x_proj_weight: Tensor,
@@ -73,12 +74,8 @@ def _scan_backward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     scan = _prepare(x, x_proj_weight, dt_projs_weight, dt_projs_bias, A, D)
     dx, ddt, dBC, d_bias, dA, dD = scan_backward(scan, kept, to_rows(dy))
-    rows, ddt, parameters = (
-        scan.x.flatten(0, 1),
-        ddt.flatten(1, 2),
-        scan.parameters.flatten(0, 1).unflatten(-1, (4, -1)),
-    )
-    dt = parameters[..., : dt_projs_weight.shape[-1]].transpose(0, 1)  # (4, pixels, R)
+    rows, ddt = scan.x.flatten(0, 1), ddt.flatten(1, 2)
+    dt = scan.parameters.flatten(0, 1).unflatten(-1, (4, -1))[..., : dt_projs_weight.shape[-1]].transpose(0, 1)
     d_low_rank = torch.bmm(ddt, dt_projs_weight).transpose(0, 1)
     d_parameters = torch.cat((d_low_rank, dBC.flatten(0, 1)), dim=-1).flatten(1)
     dx.flatten(0, 1).addmm_(d_parameters, x_proj_weight.flatten(0, 1))

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from components.kernels.compiled import jit, threads
+from components.kernels.custom import custom_op
 from components.kernels.layout import to_rows
 
 LANES = 128  # channels that a thread takes at a time
@@ -70,12 +71,12 @@ def _convolve(x: Tensor, weight: Tensor) -> Tensor:
     return F.conv2d(x, weight, padding=weight.shape[-1] // 2, groups=x.shape[1])
 
 
-@torch.library.custom_op("scanseg::depthwise_conv_numba", mutates_args=(), device_types="cpu")
+@custom_op("depthwise_conv_numba")
 def _depthwise(x: Tensor, weight: Tensor) -> Tensor:
     return _convolve(x, weight)
 
 
-@torch.library.custom_op("scanseg::depthwise_conv_numba_gradient", mutates_args=(), device_types="cpu")
+@custom_op("depthwise_conv_numba_gradient")
 def _gradient(x: Tensor, dy: Tensor, size: int) -> Tensor:
     dtype = torch.promote_types(x.dtype, torch.float32)  # numba has no half precision
     x, dy = (to_rows(tensor.detach().to(dtype)).unflatten(1, tensor.shape[2:]) for tensor in (x, dy))

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from components.kernels.compiled import jit, threads
+from components.kernels.custom import custom_op
 from components.kernels.scan.elementary import LOG2_E, exp2, sigmoid2, softplus2
 
 LANES = 48  # rows that a thread takes at a time: divides the published widths, and is three AVX-512 registers
@@ -414,14 +415,14 @@ def _straight(x: Tensor, dt: Tensor, BC: Tensor, bias: Tensor, A: Tensor, D: Ten
     return Scan(x, dt, BC.flatten(2), x.new_empty(*bias.shape, 0), bias, A, D, (path,), use_softplus)
 
 
-@torch.library.custom_op("scanseg::selective_scan_numba", mutates_args=(), device_types="cpu")
+@custom_op("selective_scan_numba")
 def _scan(
     x: Tensor, dt: Tensor, BC: Tensor, bias: Tensor, A: Tensor, D: Tensor, use_softplus: bool
 ) -> tuple[Tensor, Tensor]:
     return scan_forward(_straight(x, dt, BC, bias, A, D, use_softplus))
 
 
-@torch.library.custom_op("scanseg::selective_scan_numba_backward", mutates_args=(), device_types="cpu")
+@custom_op("selective_scan_numba_backward")
 def _scan_backward(
     x: Tensor, dt: Tensor, BC: Tensor, bias: Tensor, A: Tensor, D: Tensor, use_softplus: bool, kept: Tensor, dy: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
