@@ -12,6 +12,7 @@ from scan_cases import arguments, assert_equal, outputs
 from test_cross_scan import NAMES as CROSS_NAMES
 from test_cross_scan import arguments as cross_arguments
 
+import components.kernels.cross_scan.numba  # noqa: F401  # registers its operators
 from components import kernels
 from components.kernels.scan import numba as fused
 
