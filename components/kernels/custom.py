@@ -10,7 +10,9 @@ from typing import Any
 
 import torch
 
-_library = torch.library.Library("scanseg", "FRAGMENT")
+# By operator, shared by all copies of this module: a process may import one bundle after another, each with its own
+# components, and the operators are those of the last.
+_libraries: dict[str, torch.library.Library] = torch.ops.__dict__.setdefault("_scanseg_libraries", {})
 
 
 class Operator:
@@ -27,13 +29,16 @@ class Operator:
         self, name: str, kernel: Callable[..., Any], mutates_args: Sequence[str] = (), device_type: str | None = "cpu"
     ) -> None:
         self.name = f"scanseg::{name}"
-        _library.define(name + torch.library.infer_schema(kernel, mutates_args=mutates_args))
-        _library.impl(name, kernel, "CPU" if device_type == "cpu" else "CompositeExplicitAutograd")
+        if name in _libraries:
+            _libraries.pop(name)._destroy()
+        self._library = _libraries[name] = torch.library.Library("scanseg", "FRAGMENT")
+        self._library.define(name + torch.library.infer_schema(kernel, mutates_args=mutates_args))
+        self._library.impl(name, kernel, "CPU" if device_type == "cpu" else "CompositeExplicitAutograd")
         self._call = getattr(torch.ops.scanseg, name)
         self._backward: Callable[..., Any] | None = None
         self._setup_context: Callable[..., None] | None = None
         if not mutates_args:
-            torch.library.register_autograd(self.name, self._differentiate, setup_context=self._save, lib=_library)
+            torch.library.register_autograd(self.name, self._differentiate, setup_context=self._save, lib=self._library)
 
     def __call__(self, *args: Any) -> Any:
         """Call the operator."""
@@ -41,7 +46,7 @@ class Operator:
 
     def register_fake(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Use a function to make results of the right shapes, for torch.compile."""
-        torch.library.register_fake(self.name, function, lib=_library)
+        torch.library.register_fake(self.name, function, lib=self._library)
         return function
 
     def register_autograd(self, backward: Callable[..., Any], setup_context: Callable[..., None]) -> None:
