@@ -24,3 +24,22 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     if config.getoption("--reliability") and config.getoption("numprocesses", None):
         raise pytest.UsageError("--reliability counts in one process: leave out -n")
+
+
+@pytest.fixture
+def two_threads():
+    """Two threads where the machine has them, and the caller's setting afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def filled_memory():
+    """torch.empty gives NaN."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    assert torch.empty(3).isnan().all()
+    yield
+    torch.use_deterministic_algorithms(before)

@@ -43,7 +43,7 @@ def convolve(
     Returns:
         (B, F, *spatial), channels-last in memory: that of x, or taken from the workspace.
     """
-    dtype, kernel = compute_dtype(x), weight.shape[2:]
+    dtype, kernel = convolution_dtype(x), weight.shape[2:]
     axes = zip(x.shape[2:], kernel, stride, padding, strict=True)
     size = [(length + 2 * pad - taps) // step + 1 for length, taps, step, pad in axes]
     shape = (x.shape[0], weight.shape[0], *size)
@@ -91,11 +91,12 @@ def convolution(
     return lambda x: torch.convolution(x.to(dtype), weight, bias, stride, padding, ones, False, nought, 1)
 
 
-def compute_dtype(x: Tensor) -> torch.dtype:
-    """The dtype in which a convolution of ``x`` computes, under autocast or not."""
-    if x.dtype == torch.float64 or not torch.is_autocast_enabled("cpu"):
+def convolution_dtype(x: Tensor) -> torch.dtype:
+    """The dtype in which PyTorch computes a convolution of ``x``, under autocast or not."""
+    kind = x.device.type
+    if x.dtype == torch.float64 or not torch.amp.is_autocast_available(kind) or not torch.is_autocast_enabled(kind):
         return x.dtype
-    return torch.get_autocast_dtype("cpu")
+    return torch.get_autocast_dtype(kind)
 
 
 def _has_onednn(dtype: torch.dtype) -> bool:
@@ -124,8 +125,15 @@ def slabs(batch: int, size: Sequence[int], voxel: int) -> list[tuple[int, int, i
     return [(sample, begin, min(begin + length, size[0])) for sample, begin in begins]
 
 
-def planes(x: Tensor, first: int, last: int) -> Tensor:
-    """The planes first … last − 1 of the first spatial axis; those outside of the map are zeros."""
+def planes(x: Tensor, first: int, last: int, margins: Sequence[int] = ()) -> Tensor:
+    """The planes first … last − 1 of the first spatial axis; what is outside of the map is zero.
+
+    Args:
+        x: (B, C, *spatial).
+        first: may be negative.
+        last: may be more than there are.
+        margins: voxels to add before and behind each of the other axes, the last axis first; none by default.
+    """
+    margins = [*(margins or [0, 0] * (x.ndim - 3)), max(-first, 0), max(last - x.shape[2], 0)]
     inside = x[:, :, max(first, 0) : last]
-    above, below = max(-first, 0), max(last - x.shape[2], 0)
-    return F.pad(inside, [0, 0] * (x.ndim - 3) + [above, below]) if above or below else inside
+    return F.pad(inside, margins) if any(margins) else inside

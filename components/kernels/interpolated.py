@@ -14,9 +14,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from components.kernels.convolution import compute_dtype, convolution, planes, slabs
+from components.kernels.convolution import convolution, convolution_dtype, planes, slabs
 from components.kernels.workspace import take
 
 
@@ -74,7 +73,7 @@ def convolve_interpolated(
     Returns:
         (B, F, *spatial · factor), channels-last in memory: ``onto``, or taken from the workspace.
     """
-    dims, size, features, dtype = len(factor), x.shape[2:], weight.shape[0], compute_dtype(x)
+    dims, size, features, dtype = len(factor), x.shape[2:], weight.shape[0], convolution_dtype(x)
     axes = [axis(*numbers) for numbers in zip(weight.shape[2:], factor, strict=True)]
     kernels = _phase_kernels(weight, axes)
     phases = kernels.shape[:dims]
@@ -89,7 +88,7 @@ def convolve_interpolated(
     parts = slabs(x.shape[0], size, kernels.shape[0] * y.element_size())
     layer = convolution(kernels, biases, dtype, [1] * dims, [0] * dims, sliced=len(parts) > x.shape[0])
     for sample, begin, end in parts:
-        slab = F.pad(planes(x[sample : sample + 1], begin - first.before, end + first.after), margins)
+        slab = planes(x[sample : sample + 1], begin - first.before, end + first.after, margins)
         part = layer(slab)[0].movedim(0, -1).unflatten(-1, (-1, features))
         for index, phase in enumerate(itertools.product(*map(range, phases))):
             place, numbers = _matched(places[sample, begin:end], part[..., index, :], phase, axes)

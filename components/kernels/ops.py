@@ -7,6 +7,7 @@ import contextlib
 import torch
 from torch import Tensor
 
+from components.kernels.convolution import convolution_dtype
 from components.kernels.registry import dispatch
 
 
@@ -233,11 +234,8 @@ def depthwise_conv(x: Tensor, weight: Tensor, backend: str = "auto") -> Tensor:
     size = weight.shape[-1]
     if tuple(weight.shape) != (x.shape[1], 1, size, size) or size % 2 == 0:
         raise ValueError(f"depthwise_conv needs weight ({x.shape[1]}, 1, size, size) of odd size, got {_s(weight)}")
-    kind = x.device.type
-    dtype = x.dtype
-    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind) and dtype != torch.float64:
-        dtype = torch.get_autocast_dtype(kind)
-    function = dispatch("depthwise_conv", backend, kind, dtype == torch.float64)
+    dtype = convolution_dtype(x)
+    function = dispatch("depthwise_conv", backend, x.device.type, dtype == torch.float64)
     with _no_autocast(x):
         return function(x.to(dtype), weight.to(dtype))
 

@@ -58,8 +58,7 @@ def take(batch: int, channels: int, size: Sequence[int], dtype: torch.dtype) -> 
         for index, storage in enumerate(spare):
             if storage.nbytes() == needed:
                 del spare[index]
-                strides = torch.empty(shape, device="meta").stride()
-                return torch.empty(0, dtype=dtype).set_(storage, 0, shape, strides).movedim(-1, 1)
+                return torch.empty(0, dtype=dtype).set_(storage).view(shape).movedim(-1, 1)
         if needed > LARGE:  # the network has gone on to another size: what is spare would only add to the peak
             spare.clear()
     return torch.empty(shape, dtype=dtype).movedim(-1, 1)

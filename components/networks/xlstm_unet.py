@@ -70,8 +70,8 @@ class UpBlock(nn.Module):
         give(x)
         merged = upsample(coarse, self.stride, skip if self.takes_skip else None)
         x = run_blocks(self.blocks, merged, self.use_checkpoint and self.training)
-        for used in (coarse, skip):
-            give(used)
+        give(coarse)
+        give(skip)
         return x
 
 

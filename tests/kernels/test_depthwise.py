@@ -82,26 +82,21 @@ def test_no_second_derivative_of_the_kernel():
         gradient.sum().backward()
 
 
+@pytest.mark.usefixtures("two_threads")
 def test_threads_do_not_change_the_result():
-    tensors, before = arguments((2, 300, 9, 20, 5), torch.float32), torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        one = outputs("numba", tensors)
-        torch.set_num_threads(2)
-        two = outputs("numba", tensors)
-    finally:
-        torch.set_num_threads(before)
+    tensors = arguments((2, 300, 9, 20, 5), torch.float32)
+    two = outputs("numba", tensors)
+    torch.set_num_threads(1)
+    one = outputs("numba", tensors)
     assert torch.equal(one[2], two[2])
 
 
+@pytest.mark.usefixtures("filled_memory")
 def test_every_number_of_a_new_tensor_is_written():
     tensors = arguments((1, 6, 3, 5, 5))
+    filled = outputs("numba", tensors)
+    torch.use_deterministic_algorithms(False)
     expected = outputs("numba", tensors)
-    torch.use_deterministic_algorithms(True)  # torch.empty gives NaN
-    try:
-        filled = outputs("numba", tensors)
-    finally:
-        torch.use_deterministic_algorithms(False)
     assert all(torch.equal(a, b) for a, b in zip(filled, expected, strict=True))
 
 

@@ -32,25 +32,6 @@ def run(case):
     return outputs(function, tensors, *options, **names)
 
 
-@pytest.fixture
-def two_threads():
-    """Two threads where the machine has them, and the caller's setting afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
-def filled_memory():
-    """torch.empty gives NaN."""
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True)
-    assert torch.empty(3).isnan().all()
-    yield
-    torch.use_deterministic_algorithms(before)
-
-
 @pytest.mark.usefixtures("filled_memory")
 @pytest.mark.parametrize("case", CASES)
 def test_every_number_of_a_new_tensor_is_written(case):

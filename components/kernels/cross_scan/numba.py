@@ -85,25 +85,15 @@ def _scan_backward(
 
 
 @_scan.register_fake
-def _(
-    x: Tensor, x_proj_weight: Tensor, dt_projs_weight: Tensor, dt_projs_bias: Tensor, A: Tensor, D: Tensor
-) -> tuple[Tensor, Tensor]:
+def _(x: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor]:
+    *_, A, _ = weights
     y = torch.empty_like(x, memory_format=torch.channels_last)
     return y, x.new_empty(kept_shape(x.flatten(2).transpose(1, 2), A, _paths(*x.shape[2:])))
 
 
 @_scan_backward.register_fake
-def _(
-    x: Tensor,
-    x_proj_weight: Tensor,
-    dt_projs_weight: Tensor,
-    dt_projs_bias: Tensor,
-    A: Tensor,
-    D: Tensor,
-    kept: Tensor,
-    dy: Tensor,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    weights = (x_proj_weight, dt_projs_weight, dt_projs_bias, A, D)
+def _(x: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+    *weights, _, _ = others
     dx = torch.empty_like(x, memory_format=torch.channels_last)
     return dx, *(torch.empty(w.shape, dtype=w.dtype, device=w.device) for w in weights)
 

@@ -11,11 +11,11 @@ from typing import Any
 import numba
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from components.kernels.compiled import jit, threads
 from components.kernels.custom import custom_op
+from components.kernels.depthwise.torch import depthwise_conv as convolve
 from components.kernels.layout import to_rows
 
 LANES = 128  # channels that a thread takes at a time
@@ -64,16 +64,12 @@ def depthwise_conv(x: Tensor, weight: Tensor) -> Tensor:
     """See :func:`components.kernels.depthwise_conv`; PyTorch's convolution where no gradient of a kernel is needed."""
     if torch.is_grad_enabled() and weight.requires_grad:
         return torch.ops.scanseg.depthwise_conv_numba(x, weight)
-    return _convolve(x, weight)
-
-
-def _convolve(x: Tensor, weight: Tensor) -> Tensor:
-    return F.conv2d(x, weight, padding=weight.shape[-1] // 2, groups=x.shape[1])
+    return convolve(x, weight)
 
 
 @custom_op("depthwise_conv_numba")
 def _depthwise(x: Tensor, weight: Tensor) -> Tensor:
-    return _convolve(x, weight)
+    return convolve(x, weight)
 
 
 @custom_op("depthwise_conv_numba_gradient")
@@ -88,7 +84,7 @@ def _gradient(x: Tensor, dy: Tensor, size: int) -> Tensor:
 
 @_depthwise.register_fake
 def _(x: Tensor, weight: Tensor) -> Tensor:
-    return _convolve(x, weight)
+    return convolve(x, weight)
 
 
 @_gradient.register_fake
@@ -105,7 +101,7 @@ def _differentiate(ctx: Any, dy: Tensor) -> tuple[Tensor | None, Tensor | None]:
     dx = dweight = None
     with torch.autocast("cpu", enabled=False):  # backward() may be called where autocast is on
         if ctx.needs_input_grad[0]:
-            dx = _convolve(dy, weight.flip(2, 3))
+            dx = convolve(dy, weight.flip(2, 3))
         if ctx.needs_input_grad[1]:
             gradient = torch.ops.scanseg.depthwise_conv_numba_gradient(x, dy, weight.shape[-1])
             dweight = gradient.to(weight.dtype)

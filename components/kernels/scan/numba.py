@@ -85,6 +85,15 @@ def _parameters(weight, bias, A, first, weights, rates):  # noqa: ANN001, ANN202
 
 
 @jit()
+def _direct(D, q, number, first, direct):  # noqa: ANN001, ANN202
+    """Write the sum of D (Q, d) over the paths q … q + number − 1 to direct (LANES)."""
+    for c in range(LANES):
+        direct[c] = D[q, first + c]
+        for k in range(1, number):
+            direct[c] += D[q + k, first + c]
+
+
+@jit()
 def _add_ranks(parameters, bias, weights, column, begin, stride, count, z):  # noqa: ANN001, ANN202
     """Add to z (count, LANES) RANKS numbers of parameters, from column on, times weights; begin with bias, if any."""
     w0, w1, w2, w3, w4, w5 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5]
@@ -154,10 +163,7 @@ def _forward_block(x, dt, parameters, weight, bias, A, D, paths, use_softplus, g
     first = block * LANES - g * channels
     weights, rest = temporary[: 1 + rank], temporary[1 + rank :]
     rates, h, delta, direct = rest[:states], rest[states : 2 * states], rest[2 * states :], rest[2 * states + TILE]
-    for c in range(LANES):
-        direct[c] = D[g * number, first + c]
-        for k in range(1, number):
-            direct[c] += D[g * number + k, first + c]
+    _direct(D, g * number, number, first, direct)
     for p in range(x.shape[0]):
         x_row, y_row = x[p, block], y[p, block]
         for c in range(LANES):
@@ -179,19 +185,9 @@ def _forward_block(x, dt, parameters, weight, bias, A, D, paths, use_softplus, g
                     kept[k, tile, s, :] = h[s]
                     b_column = column + rank + s
                     _advance(
-                        x,
-                        parameters,
-                        b_column,
-                        b_column + states,
-                        begin,
-                        stride,
-                        count,
-                        block,
-                        delta,
-                        rates[s],
-                        h[s],
+                        x, parameters, b_column, b_column + states, begin, stride, count, block, delta, rates[s], h[s],
                         y,
-                    )
+                    )  # fmt: skip
                 tile += 1
         kept[k, tile:] = 0  # the other paths may have more tiles
 
@@ -227,11 +223,8 @@ def _back_block(x, dt, parameters, weight, bias, A, D, paths, use_softplus, bloc
         rest[4 * TILE : 5 * TILE], rest[5 * TILE :],
     )  # fmt: skip
     direct, ddirect = rest[0], rest[1]
-    for c in range(LANES):
-        direct[c] = D[g * number, first + c]
-        for k in range(1, number):
-            direct[c] += D[g * number + k, first + c]
-        ddirect[c] = 0
+    _direct(D, g * number, number, first, direct)
+    ddirect[:] = 0
     for p in range(x.shape[0]):
         x_row, dy_row, dx_row = x[p, block], dy[p, block], dx[p, block]
         for c in range(LANES):
@@ -444,10 +437,9 @@ def _(
 
 
 @_scan_backward.register_fake
-def _(
-    x: Tensor, dt: Tensor, BC: Tensor, bias: Tensor, A: Tensor, D: Tensor, use_softplus: bool, kept: Tensor, dy: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    return tuple(torch.empty_like(tensor) for tensor in (x, dt, BC, bias, A, D))
+def _(*arguments: Any) -> tuple[Tensor, ...]:
+    *tensors, _, _, _ = arguments
+    return tuple(torch.empty_like(tensor) for tensor in tensors)
 
 
 def _save(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
