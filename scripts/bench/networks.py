@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
+from . import operations
 from .child import in_child, peak_bytes
 from .guard import reason
 from .models import BOT, ENC, MSVM, OURS, PEERS, make, plan, prepare, run
@@ -57,11 +58,12 @@ def compare(
     mode: str,
     batch: int,
     size: Sequence[int] | None = None,
-    memory: bool = True,
+    only_times: bool = False,
 ) -> Iterator[Row]:
     """Compare networks on one input.
 
-    Each first runs once in a fresh process, which tells its peak memory; those that can are then timed in turns.
+    Each first runs once in a fresh process, which tells its peak memory, and its operations are counted; those that can
+    are then timed in turns.
 
     Args:
         session: how to measure.
@@ -70,7 +72,7 @@ def compare(
         mode: "inference" or "training".
         batch: images in the input.
         size: of the input; the planned one by default.
-        memory: whether to measure the memory.
+        only_times: whether memory and operations are left out.
     """
     settings = session.settings
     shape = plan(plan_name, settings.quick).input(batch, size)
@@ -80,10 +82,14 @@ def compare(
     for name, row in rows.items():
         session.tell(f"{name}, {case}")
         try:
-            if memory:
+            if not only_times:
                 arguments = (name, plan_name, mode, batch, size, settings)
                 row["peak_bytes"] = in_child(peak_of, *arguments, settings=settings)
-            runs[name] = prepare(name, plan_name, mode, batch, size, settings)
+            network, x = make(name, plan_name, batch, size, settings)
+            if not only_times:
+                passes = operations.STEP if mode == "training" else 1
+                row["operations"] = passes * operations.of_network(network, x)
+            runs[name] = run(network, x, mode)
         except Exception as error:  # a network that does not take the size, or the memory
             row["failed"] = reason(error)
     yield from session.timed(rows, runs, case)

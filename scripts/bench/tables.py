@@ -31,6 +31,12 @@ TITLES = {
     "bars": "Bars",
 }
 
+SHARE = (
+    "Of the matrix rate: operations of the network's convolutions and matrix products in its time, beside those of a "
+    "matrix product in float32; a training step counts as three forward passes. It may exceed 100 % where a kernel "
+    "saves operations."
+)
+
 
 def tables(record: Record) -> dict[str, list[Table]]:
     """All tables of a measurement, by group: the machine, the bars, which are the summary, and the others.
@@ -88,21 +94,29 @@ def kernels(rows: Sequence[Row], record: Record) -> Iterator[Table]:
 
 
 def comparisons(rows: Sequence[Row], record: Record) -> Iterator[Table]:
-    """Networks or inferences: times, ours over theirs, and memory."""
+    """Networks or inferences: times, ours over theirs, share of the matrix rate, and memory."""
+    rate = record["machine"]["rates"]["matrix_float32"]
     for work, mine in _by(rows, "work").items():
         agreements = [row for row in mine if "dice" in row]
         mine = [row for row in mine if "dice" not in row]
         names = list(dict.fromkeys(row["name"] for row in mine if row["ours"]))
         lines, memory = [], any("peak_bytes" in row for row in mine)
+        counted = rate is not None and any("operations" in row for row in mine)
         for case, same in _by(_timed(mine), "case").items():
             ours = {row["name"]: row for row in same if row["ours"]}
             for row in same:
                 ratios = ("" if row["name"] == name else _times(ours.get(name), row) for name in names)
+                median = statistics.median(row["seconds"])
+                share = (_share(row.get("operations"), median, rate),) if counted else ()
                 peak = (gigabytes(row.get("peak_bytes")),) if memory else ()
-                lines.append((case, row["name"], span(statistics.median(row["seconds"])), *ratios, *peak))
+                lines.append((case, row["name"], span(median), *ratios, *share, *peak))
         ratio_columns = (f"{name} / it" for name in names)
-        columns = ("work", "network", "time", *ratio_columns, *(("peak memory",) if memory else ()))
+        share_column = ("of the matrix rate",) if counted else ()
+        memory_column = ("peak memory",) if memory else ()
+        columns = ("work", "network", "time", *ratio_columns, *share_column, *memory_column)
         about = WORKS[work].about if work in WORKS else ""
+        if counted:
+            about = f"{about}. {SHARE}"
         yield Table(work.partition("/")[2], about, columns, lines, _failures(mine))
         if agreements:
             yield _agreement(agreements)
@@ -261,6 +275,10 @@ def _failures(rows: Sequence[Row]) -> list[str]:
 
 def _times(first: Row | None, second: Row | None) -> str:
     return "" if first is None or second is None else digits(median_ratio(first["seconds"], second["seconds"]))
+
+
+def _share(operations: int | None, seconds: float, rate: float) -> str:
+    return "" if operations is None else f"{100 * operations / seconds / rate:.0f} %"
 
 
 def _rate(value: float | None, unit: str) -> str:

@@ -61,6 +61,20 @@ def test_networks():
     assert table.notes == [f"SwinUNETR ({case}): must be divisible by 32"]
 
 
+def test_share_of_the_matrix_rate():
+    case = "forward, 1 × 1 × 224 × 224"
+    found = tables(
+        record(
+            row("networks/msvm", case, "MSVM-UNet", [0.2, 0.1], ours=True, peak_bytes=10**9, operations=9 * 10**9),
+            row("networks/msvm", case, "UNETR", [0.3, 0.3], ours=False, peak_bytes=10**9),
+        )
+    )
+    table = only(found, "networks")
+    assert table.columns[-2:] == ("of the matrix rate", "peak memory")
+    assert [line[-2] for line in table.rows] == ["75 %", ""]  # 60 of 80 GFLOP/s
+    assert "three forward passes" in table.about
+
+
 def test_label_maps_of_two_precisions():
     found = tables(
         record(
@@ -152,6 +166,15 @@ def test_bars(amx, verdicts):
     assert [line[1:] for line in table.rows[:8]] == EXPECTED
     assert [line[1] for line in table.rows[8:]] == ["0.50", "0.70"]
     assert [line[4] for line in table.rows[8:]] == verdicts
+
+
+@pytest.mark.parametrize(
+    ("operations", "verdict"),
+    [(4 * 10**8, "miss"), (8 * 10**8, "miss: its arithmetic alone takes 10.00")],  # 5 and 10 ms at 80 GFLOP/s
+)
+def test_bar_below_the_time_of_the_arithmetic(operations, verdict):
+    scan = row("bars/cross_scan", "1 × 96 × 56 × 56", "numba", [0.02], bytes=10**7, operations=operations)
+    assert only(tables(record(scan)), "bars").rows[0][1:] == ("20.00", "≤ 6", "≤ 3", verdict)
 
 
 def test_bars_that_could_not_be_measured():
