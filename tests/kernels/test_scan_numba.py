@@ -113,9 +113,9 @@ def test_registration_of_the_scan(softplus):
     bias, D = torch.rand(2, groups, fused.LANES, dtype=torch.float64)
     A = -torch.rand(groups, fused.LANES, states, dtype=torch.float64)
     tensors = [tensor.requires_grad_() for tensor in (x, dt, BC, bias.clone(), A, D.clone())]
-    torch.library.opcheck(torch.ops.scanseg.selective_scan_numba.default, (*tensors, softplus))
+    torch.library.opcheck(torch.ops.scanseg.selective_scan_numba.default, (*tensors, softplus, True))
     detached = [tensor.detach() for tensor in tensors]
-    _, kept = torch.ops.scanseg.selective_scan_numba(*detached, softplus)
+    _, kept = torch.ops.scanseg.selective_scan_numba(*detached, softplus, True)
     backward = torch.ops.scanseg.selective_scan_numba_backward.default
     torch.library.opcheck(backward, (*detached, softplus, kept, torch.ones_like(x)))
 
@@ -126,11 +126,19 @@ def test_registration_of_the_cross_scan(size, layout):
     x, *weights, A_logs, Ds = (tensor.detach() for tensor in cross_arguments(*size, 3, 2, torch.float32))
     A, D = -A_logs.exp().unflatten(0, (4, -1)), Ds.unflatten(0, (4, -1))
     tensors = [tensor.requires_grad_() for tensor in (x.contiguous(memory_format=layout), *weights, A, D)]
-    torch.library.opcheck(torch.ops.scanseg.cross_selective_scan_numba.default, tuple(tensors))
+    torch.library.opcheck(torch.ops.scanseg.cross_selective_scan_numba.default, (*tensors, True))
     detached = [tensor.detach() for tensor in tensors]
-    _, kept = torch.ops.scanseg.cross_selective_scan_numba(*detached)
+    _, kept = torch.ops.scanseg.cross_selective_scan_numba(*detached, True)
     backward = torch.ops.scanseg.cross_selective_scan_numba_backward.default
     torch.library.opcheck(backward, (*detached, kept, torch.ones_like(x)))
+
+
+def test_states_are_kept_for_a_backward_pass_only():
+    x, *weights, A_logs, Ds = (tensor.detach() for tensor in cross_arguments(1, fused.LANES, 5, 3, 3, 2, torch.float32))
+    arguments = (x, *weights, -A_logs.exp().unflatten(0, (4, -1)), Ds.unflatten(0, (4, -1)))
+    (y, kept), (same, none) = (torch.ops.scanseg.cross_selective_scan_numba(*arguments, k) for k in (True, False))
+    assert torch.equal(y, same)
+    assert kept.numel() > none.numel() == 0
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -31,7 +31,8 @@ def cross_selective_scan(
         x = F.pad(x, (0, 0, 0, 0, 0, extra))
         x_proj_weight, dt_projs_bias, D = (F.pad(w, (0, extra)) for w in (x_proj_weight, dt_projs_bias, D))
         dt_projs_weight, A = (F.pad(w, (0, 0, 0, extra)) for w in (dt_projs_weight, A))
-    y, _ = torch.ops.scanseg.cross_selective_scan_numba(x, x_proj_weight, dt_projs_weight, dt_projs_bias, A, D)
+    weights = (x_proj_weight, dt_projs_weight, dt_projs_bias, A, D)
+    y, _ = torch.ops.scanseg.cross_selective_scan_numba(x, *weights, torch.is_grad_enabled())
     return y[:, :channels]
 
 
@@ -55,9 +56,9 @@ def _prepare(
 
 @custom_op("cross_selective_scan_numba")
 def _scan(
-    x: Tensor, x_proj_weight: Tensor, dt_projs_weight: Tensor, dt_projs_bias: Tensor, A: Tensor, D: Tensor
+    x: Tensor, x_proj_weight: Tensor, dt_projs_weight: Tensor, dt_projs_bias: Tensor, A: Tensor, D: Tensor, keep: bool
 ) -> tuple[Tensor, Tensor]:
-    y, kept = scan_forward(_prepare(x, x_proj_weight, dt_projs_weight, dt_projs_bias, A, D))
+    y, kept = scan_forward(_prepare(x, x_proj_weight, dt_projs_weight, dt_projs_bias, A, D), keep)
     return from_rows(y, x), kept
 
 
@@ -76,19 +77,20 @@ def _scan_backward(
     dx, ddt, dBC, d_bias, dA, dD = scan_backward(scan, kept, to_rows(dy))
     rows, ddt = scan.x.flatten(0, 1), ddt.flatten(1, 2)
     dt = scan.parameters.flatten(0, 1).unflatten(-1, (4, -1))[..., : dt_projs_weight.shape[-1]].transpose(0, 1)
-    d_low_rank = torch.bmm(ddt, dt_projs_weight).transpose(0, 1)
+    # products with the few columns first: the other way round they take several times as long
+    d_low_rank = torch.bmm(dt_projs_weight.mT, ddt.mT).permute(2, 0, 1)
     d_parameters = torch.cat((d_low_rank, dBC.flatten(0, 1)), dim=-1).flatten(1)
     dx.flatten(0, 1).addmm_(d_parameters, x_proj_weight.flatten(0, 1))
     d_x_proj_weight = (d_parameters.T @ rows).view_as(x_proj_weight)
-    d_weight = torch.bmm(ddt.transpose(1, 2), dt)
+    d_weight = torch.bmm(dt.mT, ddt).mT.contiguous()
     return from_rows(dx, x), d_x_proj_weight, d_weight, d_bias, dA, dD
 
 
 @_scan.register_fake
-def _(x: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor]:
-    *_, A, _ = weights
+def _(x: Tensor, *others: Any) -> tuple[Tensor, Tensor]:
+    *_, A, _, keep = others
     y = torch.empty_like(x, memory_format=torch.channels_last)
-    return y, x.new_empty(kept_shape(x.flatten(2).transpose(1, 2), A, _paths(*x.shape[2:])))
+    return y, x.new_empty(kept_shape(x.flatten(2).transpose(1, 2), A, _paths(*x.shape[2:]), keep))
 
 
 @_scan_backward.register_fake
@@ -98,14 +100,15 @@ def _(x: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
     return dx, *(torch.empty(w.shape, dtype=w.dtype, device=w.device) for w in weights)
 
 
-def _save(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:
+def _save(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
+    *tensors, _ = inputs
     ctx.mark_non_differentiable(output[1])
-    ctx.save_for_backward(*inputs, output[1])
+    ctx.save_for_backward(*tensors, output[1])
 
 
-def _differentiate(ctx: Any, dy: Tensor, _: Tensor) -> tuple[Tensor, ...]:
+def _differentiate(ctx: Any, dy: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
     with torch.autocast("cpu", enabled=False):  # backward() may be called where autocast is on
-        return torch.ops.scanseg.cross_selective_scan_numba_backward(*ctx.saved_tensors, dy)
+        return *torch.ops.scanseg.cross_selective_scan_numba_backward(*ctx.saved_tensors, dy), None
 
 
 _scan.register_autograd(_differentiate, setup_context=_save)

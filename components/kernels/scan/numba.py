@@ -156,7 +156,11 @@ def _advance(x, parameters, b_column, c_column, begin, stride, count, block, del
 
 @jit()
 def _forward_block(x, dt, parameters, weight, bias, A, D, paths, use_softplus, g, block, temporary, y, kept):  # noqa: ANN001, ANN202
-    """All paths of one block: x, dt, y (L, blocks, LANES); parameters (L, ·); kept (K, tiles, N, LANES)."""
+    """All paths of one block: x, dt, y (L, blocks, LANES); parameters (L, ·); kept (K, tiles, N, LANES).
+
+    Odd blocks take the paths in the reverse order: their rows of y lie beside those of even ones, and threads that
+    write there at the same time take each other's cache.
+    """
     _, channels, rank = weight.shape
     states = A.shape[2]
     number = paths.shape[0]
@@ -164,11 +168,8 @@ def _forward_block(x, dt, parameters, weight, bias, A, D, paths, use_softplus, g
     weights, rest = temporary[: 1 + rank], temporary[1 + rank :]
     rates, h, delta, direct = rest[:states], rest[states : 2 * states], rest[2 * states :], rest[2 * states + TILE]
     _direct(D, g * number, number, first, direct)
-    for p in range(x.shape[0]):
-        x_row, y_row = x[p, block], y[p, block]
-        for c in range(LANES):
-            y_row[c] = direct[c] * x_row[c]
-    for k in range(number):
+    for turn in range(number):
+        k = number - 1 - turn if block % 2 else turn
         q = g * number + k
         column = q * (rank + 2 * states)
         _parameters(weight[q], bias[q], A[q], first, weights, rates)
@@ -181,8 +182,14 @@ def _forward_block(x, dt, parameters, weight, bias, A, D, paths, use_softplus, g
                 _steps(dt, parameters, weights, column, begin, stride, count, block, delta)
                 if use_softplus:
                     _softplus(delta, count)
+                if turn == 0:
+                    for t in range(count):
+                        x_row, y_row = x[begin + t * stride, block], y[begin + t * stride, block]
+                        for c in range(LANES):
+                            y_row[c] = direct[c] * x_row[c]
                 for s in range(states):
-                    kept[k, tile, s, :] = h[s]
+                    if kept.shape[1] > 0:
+                        kept[k, tile, s, :] = h[s]
                     b_column = column + rank + s
                     _advance(
                         x, parameters, b_column, b_column + states, begin, stride, count, block, delta, rates[s], h[s],
@@ -194,7 +201,7 @@ def _forward_block(x, dt, parameters, weight, bias, A, D, paths, use_softplus, g
 
 @jit(parallel=True)
 def _forward(x, dt, parameters, weight, bias, A, D, paths, use_softplus, temporary, y, kept):  # noqa: ANN001, ANN202
-    """Write y and kept: x, dt, y (batch, L, blocks, LANES); kept (batch, blocks, K, tiles, N, LANES)."""
+    """Write y and kept: x, dt, y (batch, L, blocks, LANES); kept (batch, blocks, K, tiles or 0, N, LANES)."""
     batch, _, blocks, _ = x.shape
     groups = weight.shape[0] // paths.shape[0]
     for job in numba.prange(batch * blocks):
@@ -233,7 +240,8 @@ def _back_block(x, dt, parameters, weight, bias, A, D, paths, use_softplus, bloc
     sums[:] = 0
     sums[:, 1] = ddirect
     zero, one, ln_2 = x.dtype.type(0), x.dtype.type(1), x.dtype.type(_LN_2)
-    for k in range(number):
+    for turn in range(number):
+        k = number - 1 - turn if block % 2 else turn
         q = g * number + k
         column = q * (rank + 2 * states)
         _parameters(weight[q], bias[q], A[q], first, weights, rates)
@@ -315,12 +323,12 @@ def _backward(x, dt, parameters, weight, bias, A, D, paths, use_softplus, tempor
         )  # fmt: skip
 
 
-def scan_forward(scan: Scan) -> tuple[Tensor, Tensor]:
-    """The result, like x, and the states before each tile, which :func:`scan_backward` needs."""
+def scan_forward(scan: Scan, keep: bool) -> tuple[Tensor, Tensor]:
+    """The result, like x, and if they are to be kept the states before each tile, which :func:`scan_backward` needs."""
     batch, _, rows = scan.x.shape
     blocks, states = rows // LANES, scan.A.shape[-1]
     y = torch.empty_like(scan.x)
-    kept = scan.x.new_empty(kept_shape(scan.x, scan.A, scan.paths))
+    kept = scan.x.new_empty(kept_shape(scan.x, scan.A, scan.paths, keep))
     temporary = scan.x.new_empty(batch * blocks, 1 + scan.weight.shape[-1] + 2 * states + TILE + 1, LANES)
     with threads():
         _forward(*_arrays(scan), temporary.numpy(), _lanes(y), kept.numpy())
@@ -399,6 +407,7 @@ def selective_scan(
         F.pad(A.unflatten(0, (groups, -1)), (0, 0, 0, extra)).contiguous(),
         by_group(D),
         delta_softplus,
+        torch.is_grad_enabled(),
     )
     return y.transpose(1, 2).unflatten(1, (groups, -1))[:, :, :per_group].flatten(1, 2)
 
@@ -410,9 +419,9 @@ def _straight(x: Tensor, dt: Tensor, BC: Tensor, bias: Tensor, A: Tensor, D: Ten
 
 @custom_op("selective_scan_numba")
 def _scan(
-    x: Tensor, dt: Tensor, BC: Tensor, bias: Tensor, A: Tensor, D: Tensor, use_softplus: bool
+    x: Tensor, dt: Tensor, BC: Tensor, bias: Tensor, A: Tensor, D: Tensor, use_softplus: bool, keep: bool
 ) -> tuple[Tensor, Tensor]:
-    return scan_forward(_straight(x, dt, BC, bias, A, D, use_softplus))
+    return scan_forward(_straight(x, dt, BC, bias, A, D, use_softplus), keep)
 
 
 @custom_op("selective_scan_numba_backward")
@@ -423,17 +432,18 @@ def _scan_backward(
     return dx, ddt[0], dBC, dbias, dA, dD
 
 
-def kept_shape(x: Tensor, A: Tensor, paths: tuple[Path, ...]) -> tuple[int, ...]:
-    """Shape of the states that the forward pass keeps: (batch, blocks, K, tiles, N, LANES)."""
-    tiles = max(path.outer * -(-path.inner // TILE) for path in paths)
+def kept_shape(x: Tensor, A: Tensor, paths: tuple[Path, ...], keep: bool) -> tuple[int, ...]:
+    """Shape of the states that the forward pass keeps: (batch, blocks, K, tiles, N, LANES), without tiles if none."""
+    tiles = max(path.outer * -(-path.inner // TILE) for path in paths) if keep else 0
     return x.shape[0], x.shape[-1] // LANES, len(paths), tiles, A.shape[-1], LANES
 
 
 @_scan.register_fake
 def _(
-    x: Tensor, dt: Tensor, BC: Tensor, bias: Tensor, A: Tensor, D: Tensor, use_softplus: bool
+    x: Tensor, dt: Tensor, BC: Tensor, bias: Tensor, A: Tensor, D: Tensor, use_softplus: bool, keep: bool
 ) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(x), x.new_empty(kept_shape(x, A, _straight(x, dt, BC, bias, A, D, use_softplus).paths))
+    paths = _straight(x, dt, BC, bias, A, D, use_softplus).paths
+    return torch.empty_like(x), x.new_empty(kept_shape(x, A, paths, keep))
 
 
 @_scan_backward.register_fake
@@ -443,7 +453,7 @@ def _(*arguments: Any) -> tuple[Tensor, ...]:
 
 
 def _save(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
-    *tensors, ctx.use_softplus = inputs
+    *tensors, ctx.use_softplus, _ = inputs
     ctx.mark_non_differentiable(output[1])
     ctx.save_for_backward(*tensors, output[1])
 
@@ -451,7 +461,7 @@ def _save(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
 def _differentiate(ctx: Any, dy: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
     *tensors, kept = ctx.saved_tensors
     gradients = torch.ops.scanseg.selective_scan_numba_backward(*tensors, ctx.use_softplus, kept, dy.contiguous())
-    return *gradients, None
+    return *gradients, None, None
 
 
 _scan.register_autograd(_differentiate, setup_context=_save)
