@@ -24,6 +24,7 @@ from monai.apps.utils import get_logger
 from monai.bundle import ComponentLocator, ConfigComponent, ConfigParser, ReferenceResolver
 from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS
 
+from components.allocator import keep_freed_memory
 from components.errors import in_words, masked, root_cause
 from components.handlers.command import ARGUMENTS, given_arguments
 from components.validation import did_you_mean
@@ -41,7 +42,7 @@ MAKE = "`scanseg data prepare` and `scanseg data sample` make a data set, see th
 
 
 def start(dataset_dir: Any = None, lists: Sequence[str] = (), folder_of_images: bool = False) -> None:
-    """Check the command line and the data set of a run, and let later errors end it with one line.
+    """Check the command line and the data set of a run, let later errors end it with one line, and set the allocator.
 
     Args:
         dataset_dir: the data set.
@@ -56,6 +57,7 @@ def start(dataset_dir: Any = None, lists: Sequence[str] = (), folder_of_images: 
     if not is_command():
         return
     sys.excepthook = tell
+    keep_freed_memory()
     _tend_logs()
     given = given_arguments(sys.orig_argv) or {}
     overrides = {name: value for name, value in given.items() if name not in (*ARGUMENTS, *FURTHER)}

@@ -39,11 +39,15 @@ class PatchExpand(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Expand (B, C, H, W)."""
-        if not self._folds(x):
+        if self._folds_running():
+            weight, bias = self._folded(self.batch_norm.running_mean, self.batch_norm.running_var)
+        elif self._folds_batch(x):
+            weight, bias = self._folded(*self._moments(x))
+        else:
             return self._rearrange(F.relu(self.batch_norm(self.expand(x))))
-        weight, bias = self._folded(x)
-        images = (F.conv2d(image, weight, bias) for image in x.split(1))
-        return torch.cat([self._rearrange(F.relu(image, inplace=True)) for image in images])
+        # maps of one image are small enough to stay in the heap and in part in the cache
+        images = x.split(1 if x.device.type == "cpu" else len(x))
+        return torch.cat([self._rearrange(F.relu(F.conv2d(image, weight, bias), inplace=True)) for image in images])
 
     def _rearrange(self, x: Tensor) -> Tensor:
         x = self.depthwise(x)
@@ -52,12 +56,18 @@ class PatchExpand(nn.Module):
         rows = squares.transpose(2, 3).flatten(3, 4).flatten(1, 2)
         return to_first(rows)
 
-    def _folds(self, x: Tensor) -> bool:
+    def _folds_running(self) -> bool:
+        """Whether to have the batch norm inside the 1 × 1 convolution, without gradients."""
+        norm = self.batch_norm
+        if torch.is_grad_enabled() or recording() or not isinstance(norm, nn.modules.batchnorm._BatchNorm):
+            return False
+        return not norm.training and norm.running_mean is not None
+
+    def _folds_batch(self, x: Tensor) -> bool:
         """Whether to train with the batch norm inside the 1 × 1 convolution, one image at a time.
 
-        On a CPU the time goes into writing maps of ``hidden`` channels. The folded form writes two fewer, and those of
-        one image are small enough to stay in the heap. It needs the covariance of the input, which costs little where
-        the input is much narrower.
+        On a CPU the time goes into writing maps of ``hidden`` channels. The folded form writes two fewer. It needs the
+        covariance of the input, which costs little where the input is much narrower.
         """
         return (
             self.batch_norm.training
@@ -69,8 +79,14 @@ class PatchExpand(nn.Module):
             and x.numel() > x.shape[1]
         )
 
-    def _folded(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Weight and bias that expand and normalise at once; the running statistics are updated.
+    def _folded(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+        """Weight and bias that expand and normalise at once, by the moments of each expanded channel."""
+        norm = self.batch_norm
+        gain = norm.weight * torch.rsqrt(variance + norm.eps)
+        return self.expand.weight * gain[:, None, None, None], (self.expand.bias - mean) * gain + norm.bias
+
+    def _moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance of each expanded channel; the running statistics are updated.
 
         The moments of a linear map W x + b are W mean(x) + b and the diagonal of W cov(x) Wᵀ.
         """
@@ -85,5 +101,4 @@ class PatchExpand(nn.Module):
             share = 1 / norm.num_batches_tracked.item() if norm.momentum is None else norm.momentum
             norm.running_mean.lerp_(mean, share)
             norm.running_var.lerp_(variance * (len(pixels) / (len(pixels) - 1)), share)
-        gain = norm.weight * torch.rsqrt(variance + norm.eps)
-        return (matrix * gain[:, None])[:, :, None, None], (bias - mean) * gain + norm.bias
+        return mean, variance

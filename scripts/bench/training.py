@@ -14,6 +14,8 @@ import monai.bundle
 from ignite.engine import Engine, Events
 from monai.bundle import ConfigWorkflow
 
+from components.allocator import keep_freed_memory
+
 from ..new.memory import available
 from .bundles import config, training_overrides
 from .child import in_child, peak_bytes
@@ -111,6 +113,7 @@ def train(bundle: str, dataset_dir: str, folder: str, values: Mapping[str, Any])
         ``first_batch_seconds`` before it; of the training's loop the ``wait_seconds`` and ``step_seconds`` of each
         iteration, and the peak memory of the process with the loader's workers, ``memory_bytes``.
     """
+    keep_freed_memory()  # as every run does
     root, _ = config(bundle)
     workflow = ConfigWorkflow(
         workflow_type="train",
@@ -156,6 +159,7 @@ def epoch(bundle: str, dataset_dir: str, folder: str, values: Mapping[str, Any])
     Returns:
         ``seconds`` of the whole run, as a list of one, and the ``peak_bytes`` of the process.
     """
+    keep_freed_memory()
     root, _ = config(bundle)
     begin = time.perf_counter()
     monai.bundle.run(

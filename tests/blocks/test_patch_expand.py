@@ -56,12 +56,34 @@ def test_channels_last_stays(head):
     layer = block(8, 4, scale=2, head_channels=head)
     x = torch.randn(2, 8, 3, 5, dtype=torch.float64).contiguous(memory_format=torch.channels_last)
     assert layer(x).is_contiguous(memory_format=torch.channels_last)
+    with torch.no_grad():
+        assert layer.eval()(x).is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_without_gradients_the_norm_is_inside_of_the_convolution(batch, layout, monkeypatch):
+    layer = block(6, 6, scale=4, head_channels=3).eval()
+    x = torch.randn(batch, 6, 3, 5, dtype=torch.float64).contiguous(memory_format=layout)
+    expected, kept = as_published(layer, x, 4, 6), x.clone()
+    monkeypatch.setattr(layer.batch_norm, "forward", None)
+    with torch.no_grad():
+        torch.testing.assert_close(layer(x), expected, rtol=1e-12, atol=1e-12)
+    assert torch.equal(x, kept)
+
+
+def test_norm_of_batches_without_running_statistics_stays():
+    layer = block(6, 6, scale=4).eval()
+    layer.batch_norm = torch.nn.BatchNorm2d(96, track_running_stats=False).double().eval()
+    x = torch.randn(2, 6, 3, 5, dtype=torch.float64)
+    with torch.no_grad():
+        torch.testing.assert_close(layer(x), as_published(layer, x, 4, 6), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("momentum", [0.1, None])
 def test_running_statistics_are_those_of_batch_norm(momentum):
     layer = block(4, 4, scale=4, head_channels=3)
-    assert layer._folds(torch.zeros(1, 4, 3, 5))
+    assert layer._folds_batch(torch.zeros(1, 4, 3, 5))
     reference = torch.nn.BatchNorm2d(64, momentum=momentum).double()
     reference.load_state_dict(layer.batch_norm.state_dict())
     layer.batch_norm.momentum = momentum
