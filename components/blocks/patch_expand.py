@@ -7,7 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from components.blocks.channel_first import to_first, to_last
+from components.kernels.convolution import planes, slabs
 from components.kernels.registry import recording
+
+STRIPE = 2**21
+"""Bytes of the widest maps of a stripe of rows: they stay in the caches."""
 
 
 class PatchExpand(nn.Module):
@@ -41,16 +45,29 @@ class PatchExpand(nn.Module):
         """Expand (B, C, H, W)."""
         if self._folds_running():
             weight, bias = self._folded(self.batch_norm.running_mean, self.batch_norm.running_var)
-        elif self._folds_batch(x):
+            return self._in_stripes(x, weight, bias) if x.device.type == "cpu" else self._merged(x, weight, bias)
+        if self._folds_batch(x):
             weight, bias = self._folded(*self._moments(x))
-        else:
-            return self._rearrange(F.relu(self.batch_norm(self.expand(x))))
-        # maps of one image are small enough to stay in the heap and in part in the cache
-        images = x.split(1 if x.device.type == "cpu" else len(x))
-        return torch.cat([self._rearrange(F.relu(F.conv2d(image, weight, bias), inplace=True)) for image in images])
+            return torch.cat([self._merged(image, weight, bias) for image in x.split(1)])
+        return self._rearrange(self.depthwise(F.relu(self.batch_norm(self.expand(x)))))
+
+    def _merged(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return self._rearrange(self.depthwise(F.relu(F.conv2d(x, weight, bias), inplace=True)))
+
+    def _in_stripes(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Expand some rows at a time: maps of ``hidden`` channels in fresh memory cost more than the convolutions."""
+        height, depthwise = x.shape[2], self.depthwise
+        images: list[list[Tensor]] = [[] for _ in x]
+        voxel = self.expand.out_channels * x.element_size()
+        for sample, begin, end in slabs(len(x), x.shape[2:], voxel, STRIPE):
+            first, last = max(begin - 1, 0), min(end + 1, height)  # the depthwise convolution reads a row more
+            rows = F.relu(F.conv2d(x[sample : sample + 1, :, first:last], weight, bias), inplace=True)
+            rows = planes(rows, begin - 1 - first, end + 1 - first)
+            rows = F.conv2d(rows, depthwise.weight, depthwise.bias, padding=(0, 1), groups=depthwise.groups)
+            images[sample].append(self._rearrange(rows))
+        return torch.cat([torch.cat(stripes, 2) for stripes in images])
 
     def _rearrange(self, x: Tensor) -> Tensor:
-        x = self.depthwise(x)
         squares = to_last(x).unflatten(-1, (self.scale, self.scale, -1))  # B, H, W, row, column, channel
         squares = self.head(self.norm(squares))
         rows = squares.transpose(2, 3).flatten(3, 4).flatten(1, 2)
@@ -59,7 +76,7 @@ class PatchExpand(nn.Module):
     def _folds_running(self) -> bool:
         """Whether to have the batch norm inside the 1 × 1 convolution, without gradients."""
         norm = self.batch_norm
-        if torch.is_grad_enabled() or recording() or not isinstance(norm, nn.modules.batchnorm._BatchNorm):
+        if torch.is_grad_enabled() or recording() or not isinstance(norm, nn.BatchNorm2d | nn.SyncBatchNorm):
             return False
         return not norm.training and norm.running_mean is not None
 

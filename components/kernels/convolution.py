@@ -105,13 +105,14 @@ def _has_onednn(dtype: torch.dtype) -> bool:
     return dtype == torch.float32 or (dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def slabs(batch: int, size: Sequence[int], voxel: int) -> list[tuple[int, int, int]]:
+def slabs(batch: int, size: Sequence[int], voxel: int, most: int = SLAB) -> list[tuple[int, int, int]]:
     """Cut a batch of maps into slabs.
 
     Args:
         batch: number of maps.
         size: of the space.
         voxel: bytes of the channels of a voxel.
+        most: bytes of a slab, unless a single plane has more.
 
     Returns:
         For each slab the sample, and begin and end along the first spatial axis.
@@ -120,7 +121,7 @@ def slabs(batch: int, size: Sequence[int], voxel: int) -> list[tuple[int, int, i
         >>> slabs(1, (5, 1024, 1024), 8)
         [(0, 0, 2), (0, 2, 4), (0, 4, 5)]
     """
-    length = max(1, SLAB // (voxel * math.prod(size[1:])))
+    length = max(1, most // (voxel * math.prod(size[1:])))
     begins = itertools.product(range(batch), range(0, size[0], length))
     return [(sample, begin, min(begin + length, size[0])) for sample, begin in begins]
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from components.blocks import patch_expand
 from components.blocks.patch_expand import PatchExpand
 
 
@@ -61,12 +62,14 @@ def test_channels_last_stays(head):
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("stripe", [1, 2 * 96 * 5 * 8, 2**21])
 @pytest.mark.parametrize("batch", [1, 3])
-def test_without_gradients_the_norm_is_inside_of_the_convolution(batch, layout, monkeypatch):
+def test_without_gradients_the_norm_is_inside_of_the_convolution(batch, layout, stripe, monkeypatch):
     layer = block(6, 6, scale=4, head_channels=3).eval()
     x = torch.randn(batch, 6, 3, 5, dtype=torch.float64).contiguous(memory_format=layout)
     expected, kept = as_published(layer, x, 4, 6), x.clone()
     monkeypatch.setattr(layer.batch_norm, "forward", None)
+    monkeypatch.setattr(patch_expand, "STRIPE", stripe)
     with torch.no_grad():
         torch.testing.assert_close(layer(x), expected, rtol=1e-12, atol=1e-12)
     assert torch.equal(x, kept)
