@@ -12,7 +12,8 @@ from monai.transforms import LoadImage, LoadImaged
 from monai.utils import ensure_tuple
 
 from components.errors import one_line
-from components.images import check_picture, read_nifti
+from components.images.nifti import read_nifti
+from components.images.pictures import check_picture
 
 HINT = "replace or leave out the file; `scanseg data check DATASET_DIR` looks for all faults of a data set"
 NO_READER = "there is no reader here for this kind of file: convert it to NIfTI, or use `scanseg predict`"
@@ -20,7 +21,7 @@ PNG = ".png"
 
 
 class WholeNibabelReader(NibabelReader):
-    """MONAI's reader of NIfTI on top of :func:`components.images.read_nifti`; its arguments are those of MONAI."""
+    """MONAI's reader of NIfTI on top of :func:`~components.images.nifti.read_nifti`, with MONAI's arguments."""
 
     def read(self, data: Sequence[str] | str, **kwargs: Any) -> Any:
         """Read one file, or several, to be stacked as channels."""

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from components.images import read_nifti
+from components.images.nifti import read_nifti
 
 from ..errors import UserError
 from .dataset import Item

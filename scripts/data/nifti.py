@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
-from components.images import read_nifti
+from components.images.nifti import read_nifti
 
 AXES = ("P", "L", "S")
 """Where the axes of an array point to: rows to posterior, columns to the patient's left, slices to superior."""

@@ -15,7 +15,7 @@ import nibabel as nib
 import numpy as np
 from PIL import Image
 
-from components.images import check_picture
+from components.images.pictures import check_picture
 
 from ..errors import UserError
 from .nifti import load

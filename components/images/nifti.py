@@ -1,4 +1,4 @@
-"""Image files that are read to their end, so that damage is noticed wherever a file has a checksum."""
+"""NIfTI files that are read to their end, so that damage is noticed wherever a file has a checksum."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import math
 from pathlib import Path
 
 import nibabel as nib
-from PIL import Image
 
 
 def read_nifti(path: str | Path) -> nib.Nifti1Image:
@@ -37,16 +36,6 @@ def read_nifti(path: str | Path) -> nib.Nifti1Image:
     if min(stored.shape, default=0) < 0 or needed > size:
         raise ValueError(f"its header says {needed} bytes, but there are {size}: it is cut off or damaged")
     return image
-
-
-def check_picture(path: str | Path) -> None:
-    """Compare the checksums that a PNG file has; other pictures have none.
-
-    Raises:
-        OSError, SyntaxError, ValueError: if the file is missing, no picture, or damaged.
-    """
-    with Image.open(path) as image:
-        image.verify()
 
 
 def _parsed(path: Path, raw: bytes | None) -> nib.Nifti1Image:
