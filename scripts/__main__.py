@@ -37,7 +37,7 @@ COMMANDS: Table = {
         "package": Command("scripts.zoo.package:package", "make the zips of the bundles and the index of them"),
         "verify": Command("scripts.zoo.verify:verify", "check bundles or zips as a model zoo does", bare=1),
         "fetch": Command("scripts.zoo.fetch:fetch", "download a bundle, checked", bare=1),
-        "index": Command("scripts.zoo.forms:index", "write the index in the forms that other tools read"),
+        "index": Command("scripts.zoo.index:index", "write the index in the forms that other tools read"),
     },
 }
 

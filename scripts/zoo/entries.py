@@ -1,4 +1,4 @@
-"""The index of the zoo, model_zoo.json: what it says of each version of each bundle."""
+"""The index of a zoo, model_zoo.json: what it says of each version of each bundle."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from ..data.dataset import read_json
 from ..errors import UserError
 from ..hashes import hexdigest
 from .archive import NAME, SUMS, content_hash
-from .sources import ROOT, VERSION, Content
+from .contents import ROOT, VERSION, Content
 
 INDEX = ROOT / "model_zoo.json"
+"""Index of the released versions."""
 SCHEMA = Path(__file__).with_name("model_zoo.schema.json")
 FORMAT = 1
 Entry = dict[str, Any]
@@ -122,24 +123,34 @@ def add(index: Index, entry: Entry, release: bool = False) -> None:
     Args:
         index: the index.
         entry: of :func:`make_entry`.
-        release: whether the version is released with this.
+        release: whether the version is a released one.
 
     Raises:
         UserError: if the version is released already, with other bytes.
     """
+    if is_released(index, entry):
+        return
     name, version = entry["name"], entry["version"]
     versions = index["bundles"].get(name, {})
-    before = versions.get(version, {})
-    if before.get("released"):
-        if before["sha256"] != entry["sha256"]:
-            raise UserError(
-                f"{name} {version} is released already, with other content (sha256 {before['sha256'][:12]}…, now "
-                f"{entry['sha256'][:12]}…): raise version in bundles/{name}/configs/metadata.json and add it to the "
-                "changelog there"
-            )
-        return
     kept = {number: old for number, old in versions.items() if old["released"]}
     index["bundles"][name] = _by_version({**kept, version: {**entry, "released": release}})
+
+
+def is_released(index: Index, entry: Entry) -> bool:
+    """Whether this version of a bundle is released in an index.
+
+    Raises:
+        UserError: if it is, with other bytes.
+    """
+    name, version = entry["name"], entry["version"]
+    before = index["bundles"].get(name, {}).get(version, {})
+    if before.get("released") and before["sha256"] != entry["sha256"]:
+        raise UserError(
+            f"{name} {version} is released already, with other content (sha256 {before['sha256'][:12]}…, now "
+            f"{entry['sha256'][:12]}…): raise version in bundles/{name}/configs/metadata.json and add it to the "
+            "changelog there"
+        )
+    return bool(before.get("released"))
 
 
 def choose(index: Index, name: str, version: str | None, where: str) -> Entry:

@@ -9,12 +9,13 @@ import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..checkout import bundle_folder, bundle_names
 from ..data.dataset import read_json
 from ..errors import UserError
 from ..hashes import hexdigest
 from .archive import SUMS, changed, unpack
 from .download import download, is_url, read_text
-from .entries import INDEX, Entry, Index, check_index, choose, read_index
+from .entries import INDEX, Entry, Index, check_index, choose, empty_index, read_index
 
 
 def fetch(name: str, index: str | None = None, out: str = "bundles", force: bool = False) -> None:
@@ -26,7 +27,8 @@ def fetch(name: str, index: str | None = None, out: str = "bundles", force: bool
     Args:
         name: name of the bundle, for example msvm_acdc, or name and version, msvm_acdc==0.1.0; without a version it is
             the newest release.
-        index: address, file or folder of a model_zoo.json; by default that of the checkout.
+        index: address, file or folder of a model_zoo.json, such as zoo package makes; by default that of the checkout,
+            which lists the released versions.
         out: folder in which the bundle's folder is made.
         force: if there is another copy, keep it under another name and unpack beside it.
 
@@ -34,9 +36,12 @@ def fetch(name: str, index: str | None = None, out: str = "bundles", force: bool
         scanseg zoo fetch msvm_acdc --index https://host/folder/model_zoo.json --out bundles
     """
     wanted, _, version = name.partition("==")
-    place = _place(index)
+    place = index_place(index)
     content = _read(place)
-    entry = choose(content, wanted.strip(), version.strip() or None, place)
+    wanted = wanted.strip()
+    if wanted not in content["bundles"]:
+        _tell_what_is_here(wanted, content, index)
+    entry = choose(content, wanted, version.strip() or None, place)
     if not entry["released"]:
         print(f"note: {entry['name']} {entry['version']} is not released: its content may still change")
     folder = Path(out)
@@ -58,18 +63,35 @@ def fetch(name: str, index: str | None = None, out: str = "bundles", force: bool
     print(f"{target} is ready: {entry['name']} {entry['version']}, {told}, sha256 {entry['sha256']}")
 
 
-def _place(index: str | None) -> str:
-    """Address or path of the index file itself."""
+def index_place(index: str | None) -> str:
+    """Address or path of an index file itself.
+
+    Args:
+        index: its address, path or folder; None for that of the checkout.
+    """
     if index is None:
-        if not INDEX.is_file():
-            raise UserError("say with --index where the index is: the address of a model_zoo.json")
         return str(INDEX)
     if is_url(index):
         return index if index.endswith(".json") else f"{index.rstrip('/')}/{INDEX.name}"
     return str(Path(index) / INDEX.name) if Path(index).is_dir() else index
 
 
+def _tell_what_is_here(name: str, content: Index, index: str | None) -> None:
+    """Raise UserError for a bundle that an index does not have, if the index is empty or the bundle is here."""
+    where = f"{name} is not published" if index is None else f"{index} does not list {name}"
+    if not content["bundles"]:
+        where = "no bundle is published yet" if index is None else f"{index} lists no bundles"
+    if (folder := bundle_folder(name, "metadata.json")) is not None:
+        raise UserError(f"{where}, but {name} is here already, in {folder}: commands take it with --bundle {name}")
+    if not content["bundles"]:
+        names = bundle_names("metadata.json")
+        here = f"the bundles here are {', '.join(names)}" if names else "there is none here either"
+        raise UserError(f"{where}, and {here}: give the index that lists {name} with --index")
+
+
 def _read(place: str) -> Index:
+    if place == str(INDEX) and not INDEX.is_file():
+        return empty_index()  # an installation without the checkout
     if not is_url(place):
         return read_index(Path(place))
     try:
@@ -81,16 +103,16 @@ def _read(place: str) -> Index:
 
 
 def _source(entry: Entry, place: str) -> str:
-    """Address or path of a zip: beside the index, unless the index has an address."""
+    """Address or path of a zip: beside the index, unless it is elsewhere and the index has its address."""
     url = entry["url"]
-    if is_url(url):
-        return url
     if is_url(place):
         return urllib.parse.urljoin(place, url)
-    beside = Path(place).parent
-    if Path(url).name != url:
-        raise UserError(f"{place}: the url {url!r} of {entry['name']} is no address and no name of a file")
-    return str(next((path for path in (beside / url, beside / "dist" / url) if path.is_file()), beside / url))
+    beside = Path(place).with_name(entry["file"])
+    if is_url(url) and not beside.is_file():
+        return url
+    if not is_url(url) and url != entry["file"]:
+        raise UserError(f"{place}: the url {url!r} of {entry['name']} is neither an address nor {entry['file']}")
+    return str(beside)
 
 
 def _is_there(target: Path, entry: Entry, force: bool) -> bool:

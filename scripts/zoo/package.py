@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from pathlib import Path
 
 from components.files import write_text
@@ -10,10 +11,21 @@ from components.files import write_text
 from ..cli import PROGRAM
 from ..errors import UserError
 from .archive import write_zip
-from .convert import large_files, model_info
-from .entries import INDEX, Entry, Index, add, empty_index, file_name, make_entry, read_index, write_index
-from .release import check_committed, write_release
-from .sources import ROOT, Weights, bundle_names, collect
+from .contents import ROOT, Weights, bundle_names, collect
+from .entries import (
+    INDEX,
+    Entry,
+    Index,
+    add,
+    empty_index,
+    file_name,
+    is_released,
+    make_entry,
+    read_index,
+    write_index,
+)
+from .formats import current, large_files, model_info
+from .release import check_committed, is_the_file, write_release
 from .weights import check_weights
 
 KINDS = ("sample-trained", "published")
@@ -28,13 +40,12 @@ def package(
     release: bool = False,
     base_url: str | None = None,
 ) -> None:
-    """Make the zip of each bundle and write model_zoo.json, the index of them.
+    """Make the zip of each bundle, and model_zoo.json beside them, the index of what is in the folder.
 
     A zip is reproducible: the same files give the same bytes on every machine. It holds tracked files of the bundle, a
     copy of components, the licence, the hashes of all (SHA256SUMS) and, in models, the weights and where they come
-    from. The version is that of configs/metadata.json. Until a version is released its entry in the index follows what
-    is built; after that it never changes, and other content needs a new version. models/model_info.json and
-    models/large_files.yml, the index in MONAI's forms, are written too.
+    from. The version is that of configs/metadata.json. A released version never changes: other content needs a new
+    version. ``zoo fetch NAME --index FOLDER`` takes a bundle from the folder.
 
     Args:
         bundle: names of bundles, separated by commas; by default all.
@@ -42,8 +53,9 @@ def package(
         weights: a model.pt for the one bundle that is named.
         weights_source: where the weights come from: "sample-trained: …" or "published: …".
         weights_licence: terms of the weights; by default Apache-2.0 for sample-trained ones.
-        release: whether to mark the versions as released. The files must be committed. The folder gets all that is
-            uploaded: zips, weights, indexes, hashes and release notes.
+        release: whether to release the versions: they enter model_zoo.json of the checkout, and models/, the same in
+            MONAI's forms. The files must be committed. The folder gets all that is uploaded: zips, weights, indexes,
+            hashes and release notes.
         base_url: address of the folder where the files of this release can be downloaded, for example that of a
             GitHub release.
 
@@ -52,23 +64,31 @@ def package(
     """
     names = bundle_names(ROOT) if bundle is None else [name.strip() for name in bundle.split(",")]
     given = _weights(names, weights, weights_source, weights_licence)
-    index = read_index(INDEX) if INDEX.is_file() else empty_index()
+    released = read_index(INDEX) if INDEX.is_file() else empty_index()
     base = check_base_url(base_url) if base_url is not None else ""
     if release:
         if not base:
             raise UserError("--release needs --base_url, the address of the folder where the files will be")
         check_committed(ROOT, names)
-    entries = build(names, Path(out), given, ROOT, base)
-    for entry in entries:
-        add(index, entry, release)
-    write_index(INDEX, index)
-    write_forms(index, ROOT / "models")
-    for entry in entries:
-        print(f"{Path(out) / entry['file']}  {entry['size']} bytes  sha256 {entry['sha256']}")
+    folder = Path(out)
+    made = _before(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".package.", dir=folder) as work:
+        entries = build(names, Path(work), given, ROOT, base)
+        for entry in entries:
+            add(made, entry, is_released(released, entry) or release)
+        for entry in entries:
+            (Path(work) / entry["file"]).replace(folder / entry["file"])
+            print(f"{folder / entry['file']}  {entry['size']} bytes  sha256 {entry['sha256']}")
+    write_index(folder / INDEX.name, made)
     if release:
-        write_release(index, Path(out), {entry["name"]: given.path for entry in entries}, ROOT / "CHANGELOG.md")
-        print(f"{out} is ready for the upload to {base}")
-    print(f"{INDEX} is written; check the zips with {PROGRAM} zoo verify")
+        for entry in entries:
+            add(released, entry, release)
+        write_index(INDEX, released)
+        write_forms(released, ROOT / "models")
+        write_release(released, folder, {entry["name"]: given.path for entry in entries}, ROOT / "CHANGELOG.md")
+        print(f"{folder} is ready for the upload to {base}; commit {INDEX.name} and models")
+    print(f"{folder / INDEX.name} is written; check the zips with {PROGRAM} zoo verify")
 
 
 def build(
@@ -96,6 +116,16 @@ def write_forms(index: Index, folder: Path) -> None:
     """Write an index as MONAI's model_info.json and large_files.yml."""
     write_text(folder / "model_info.json", model_info(index))
     write_text(folder / "large_files.yml", large_files(index))
+
+
+def _before(folder: Path) -> Index:
+    """Index of the zips that an earlier call left in a folder."""
+    index = empty_index()
+    path = folder / INDEX.name
+    for entry in current(read_index(path)) if path.is_file() else []:
+        if is_the_file(folder / entry["file"], entry["sha256"]):
+            add(index, entry, entry["released"])
+    return index
 
 
 def check_base_url(url: str) -> str:

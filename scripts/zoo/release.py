@@ -11,9 +11,9 @@ from components.files import replacing, write_text
 from ..errors import UserError
 from ..hashes import hexdigest
 from .archive import SUMS
-from .convert import current, large_files, model_info
+from .contents import git
 from .entries import Entry, Index, write_index
-from .sources import git
+from .formats import current, large_files, model_info
 
 NOTES = "RELEASE_NOTES.md"
 
@@ -43,7 +43,7 @@ def write_release(index: Index, folder: Path, weights: dict[str, Path | None], c
         if path is not None and entry["weights"].get("sha256") == hexdigest(path):
             with replacing(folder / entry["weights"]["file"]) as partial:
                 shutil.copyfile(path, partial)
-    released = [entry for entry in current(index) if _is_there(folder / entry["file"], entry["sha256"])]
+    released = [entry for entry in current(index) if is_the_file(folder / entry["file"], entry["sha256"])]
     write_index(folder / "model_zoo.json", index)
     write_text(folder / "model_info.json", model_info(index))
     write_text(folder / "large_files.yml", large_files(index))
@@ -78,5 +78,6 @@ def _section(changelog: str, versions: set[str]) -> str:
     return "\n".join(part.strip() for part in chosen)
 
 
-def _is_there(path: Path, digest: str) -> bool:
+def is_the_file(path: Path, digest: str) -> bool:
+    """Whether a file is there and has this SHA-256."""
     return path.is_file() and hexdigest(path) == digest

@@ -18,8 +18,8 @@ from components.validation import check_choice
 
 from ..errors import UserError
 from .archive import Unsafe, check_zip, unpack
-from .sources import MODEL, ROOT, bundle_names
-from .static import CHECKS, DOWNLOADS, Target
+from .contents import MODEL, ROOT, bundle_names
+from .static_checks import CHECKS, DOWNLOADS, Target
 
 SCHEMA = Path(__file__).with_name("meta_schema_20240725.json")
 HERE = Path(__file__).parent
@@ -28,7 +28,7 @@ RUNNING = (
     "verify_metadata", "verify_net_in_out", "train properties", "inference properties", "load with a network", "load",
     "ckpt_export", "onnx_export",
 )  # fmt: skip
-"""Checks of running.py, in order."""
+"""Checks of run_checks.py, in order."""
 EXPORTS = ("ckpt_export", "onnx_export")
 PATIENCE = 3600
 """Seconds after which the checks of one bundle are given up."""
@@ -197,7 +197,7 @@ def _run(
         "checks": checks,
     }
     (work / "job.json").write_text(json.dumps(job), encoding="utf-8")
-    program = [str(HERE / "isolated.py"), str(home), str(HERE / "running.py"), str(work / "job.json")]
+    program = [str(HERE / "isolated.py"), str(home), str(HERE / "run_checks.py"), str(work / "job.json")]
     process = subprocess.Popen(
         [sys.executable, "-I", "-X", "utf8", *program],
         cwd=data,

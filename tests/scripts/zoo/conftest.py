@@ -12,8 +12,8 @@ import zipfile
 import pytest
 
 from scripts.zoo.archive import SUMS
+from scripts.zoo.contents import bundle_names
 from scripts.zoo.package import build
-from scripts.zoo.sources import bundle_names
 
 METADATA = {
     "version": "0.1.0",

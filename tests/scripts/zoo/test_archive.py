@@ -9,8 +9,8 @@ import pytest
 
 from scripts.errors import UserError
 from scripts.zoo.archive import MOST_FILES, SUMS, changed, check_zip, unpack
+from scripts.zoo.contents import Weights, bundle_names, collect
 from scripts.zoo.package import build
-from scripts.zoo.sources import Weights, bundle_names, collect
 from tests.scripts.zoo.conftest import FILES, contents, listing, raw_zip
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from scripts.__main__ import main
 from scripts.errors import UserError
+from scripts.zoo import fetch as fetch_module
 from scripts.zoo.download import ATTEMPTS, check_url, download, read_text
 from scripts.zoo.entries import add, empty_index, file_name, write_index
 from tests.scripts.zoo.conftest import contents, listing, raw_zip
@@ -43,6 +44,13 @@ def fetch(tmp_path, capsys):
     return run
 
 
+def one_error(fetch, *words):
+    """The one line of a fetch that fails."""
+    status, told, errors = fetch(*words)
+    assert (status, told, errors.count("\n")) == (2, "", 1)
+    return errors
+
+
 def is_tiny(folder, zoo):
     packed = contents(zoo / "tiny_v0.1.0.zip")
     found = {name.as_posix(): data for name, data in listing(folder).items() if data is not False}
@@ -71,8 +79,10 @@ def test_fetch_from(place, zoo, served, fetch, tmp_path):
 
 def test_fetch_of_a_version_from_its_own_address(zoo, served, fetch, tmp_path):
     change_index(zoo, url=f"{served.url}/zoo/tiny_v0.1.0.zip")
+    packed = (zoo / "tiny_v0.1.0.zip").rename(zoo / "elsewhere.zip")
     assert fetch("tiny==0.1.0", "--index", zoo)[0] == 0
     assert served.asked == [(FILE, None)]
+    packed.rename(zoo / "tiny_v0.1.0.zip")
     assert is_tiny(tmp_path / "out", zoo)
 
 
@@ -89,6 +99,24 @@ def test_wrong_names(words, told, zoo, fetch, tmp_path):
     assert status == 2
     assert told in errors
     assert not (tmp_path / "out").exists()
+
+
+def test_what_is_here_in_place_of_what_is_not_published(fetch, tmp_path, monkeypatch):
+    for words, told in (
+        (["msvm_acdc"], "no bundle is published yet, but msvm_acdc is here already, in "),
+        (["msvm_acdc==9.9.9"], "commands take it with --bundle msvm_acdc"),
+        (["vnet"], "the bundles here are msvm_acdc, "),
+    ):
+        assert told in one_error(fetch, *words)
+    (tmp_path / "empty").mkdir()
+    write_index(tmp_path / "empty" / "model_zoo.json", empty_index())
+    assert "lists no bundles, but msvm_acdc is here" in one_error(fetch, "msvm_acdc", "--index", tmp_path / "empty")
+    monkeypatch.setattr(fetch_module, "INDEX", tmp_path / "none.json")
+    assert "no bundle is published yet, but" in one_error(fetch, "msvm_acdc")
+
+
+def test_a_bundle_here_that_an_index_does_not_list(zoo, fetch):
+    assert "does not list msvm_acdc, but msvm_acdc is here" in one_error(fetch, "msvm_acdc", "--index", zoo)
 
 
 @pytest.mark.parametrize("kind", ["404", "page", "http", "ftp", "closed"])

@@ -12,13 +12,10 @@ import yaml
 from scripts.__main__ import main
 from scripts.errors import UserError
 from scripts.zoo import package as package_module
-from scripts.zoo.convert import current, hugging_face, large_files, model_info
+from scripts.zoo.contents import ROOT, Weights
 from scripts.zoo.entries import INDEX, SCHEMA, add, choose, empty_index, read_index, write_index
-from scripts.zoo.package import build
-from scripts.zoo.sources import ROOT, Weights, bundle_names
-from tests.scripts.zoo.conftest import contents
-
-COMMAND = "python -m scripts zoo package"
+from scripts.zoo.formats import current, hugging_face, large_files, model_info
+from tests.scripts.zoo.conftest import FILES, METADATA, contents
 
 
 def valid(index):
@@ -41,16 +38,12 @@ def project(checkout, monkeypatch):
     return checkout
 
 
-def test_the_committed_index_is_what_is_built(zips):
+def test_the_index_of_the_repository_has_released_versions_only():
     index = valid(read_index(INDEX))
-    for entry in build(bundle_names(), zips["msvm_acdc"].parent / "again"):
-        committed = index["bundles"].get(entry["name"], {}).get(entry["version"])
-        if committed is None or not committed["released"]:
-            assert committed == entry, f"model_zoo.json is not that of this state; make it anew: {COMMAND}"
-        elif committed["weights"]["kind"] == "none":
-            assert committed["sha256"] == entry["sha256"], "a released version has changed: raise the version"
-    assert (ROOT / "models" / "model_info.json").read_text() == model_info(index), f"make it anew: {COMMAND}"
-    assert (ROOT / "models" / "large_files.yml").read_text() == large_files(index), f"make it anew: {COMMAND}"
+    assert all(entry["released"] for entry in current(index))
+    if index["bundles"]:
+        assert (ROOT / "models" / "model_info.json").read_text() == model_info(index)
+        assert (ROOT / "models" / "large_files.yml").read_text() == large_files(index)
 
 
 def test_an_entry_tells_what_is_in_the_zip(checkout, tmp_path):
@@ -132,13 +125,33 @@ def test_other_files_are_no_index(text, told, tmp_path):
         read_index(tmp_path / "model_zoo.json")
 
 
-def test_package_command(project, tmp_path, capsys, weights):
+def test_package_writes_the_index_of_its_folder(project, tmp_path, capsys):
     out = tmp_path / "dist"
+    project.write("bundles/other/configs/metadata.json", json.dumps(METADATA))
+    for name in FILES:
+        if name.startswith("bundles/tiny/") and not name.endswith("metadata.json"):
+            project.write(name.replace("tiny", "other"), FILES[name])
+    project.commit()
     assert main(["zoo", "package", "--out", str(out)]) == 0
-    index = read_index(project.root / "model_zoo.json")
-    assert json.loads((project.root / "models" / "model_info.json").read_text()) == {
-        "tiny_v0.1.0": {"checksum": index["bundles"]["tiny"]["0.1.0"]["sha1"], "source": "tiny_v0.1.0.zip"}
-    }
+    index = valid(read_index(out / "model_zoo.json"))
+    assert [(entry["name"], entry["released"]) for entry in current(index)] == [("other", False), ("tiny", False)]
+    project.metadata(description="changed")
+    project.commit()
+    assert main(["zoo", "package", "--out", str(out), "--bundle", "tiny"]) == 0
+    changed = read_index(out / "model_zoo.json")["bundles"]
+    assert changed["other"] == index["bundles"]["other"]
+    assert changed["tiny"] != index["bundles"]["tiny"]
+    (out / "other_v0.1.0.zip").unlink()
+    assert main(["zoo", "package", "--out", str(out), "--bundle", "tiny"]) == 0
+    assert list(read_index(out / "model_zoo.json")["bundles"]) == ["tiny"]
+    assert not (project.root / "model_zoo.json").exists()
+    assert not (project.root / "models").exists()
+    assert main(["zoo", "fetch", "tiny", "--index", str(out), "--out", str(tmp_path / "fetched")]) == 0
+    assert "is ready: tiny 0.1.0" in capsys.readouterr().out
+
+
+def test_package_refuses(project, tmp_path, capsys, weights):
+    out = tmp_path / "dist"
     words = ["zoo", "package", "--out", str(out), "--weights", str(weights.path)]
     for more, told in (
         ([], "--weights_source must say where"),
@@ -195,6 +208,8 @@ def test_release(project, tmp_path, capsys, weights):
     assert main(["zoo", "package", "--out", str(out)]) == 2
     assert "is released already" in capsys.readouterr().err
     assert read_index(project.root / "model_zoo.json") == index
+    fetched = str(tmp_path / "fetched")  # from the folder, as nothing is uploaded yet
+    assert main(["zoo", "fetch", "tiny", "--index", str(out), "--out", fetched]) == 0
 
 
 def test_hugging_face_folder(checkout, tmp_path):
@@ -222,9 +237,11 @@ def test_index_command(checkout, tmp_path, capsys):
     index = empty_index()
     add(index, checkout.build(tmp_path / "zips")[1])
     write_index(tmp_path / "model_zoo.json", index)
-    words = ["zoo", "index", "--index", str(tmp_path / "model_zoo.json"), "--out", str(tmp_path / "models")]
+    words = ["zoo", "index", "--index", str(tmp_path)]
     assert main([*words, "--huggingface", str(tmp_path / "hf"), "--zips", str(tmp_path / "zips")]) == 0
     assert (tmp_path / "models" / "model_info.json").read_text() == model_info(index)
     assert (tmp_path / "hf" / "tiny" / "README.md").is_file()
     assert main([*words[:2], "--index", str(tmp_path / "none.json")]) == 2
     assert "none.json" in capsys.readouterr().err
+    assert main(["zoo", "index", "--out", str(tmp_path / "none")]) == 2
+    assert "lists no bundles" in capsys.readouterr().err

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from scripts.errors import UserError
+from scripts.zoo.contents import ROOT
 from scripts.zoo.lint import lint_config, lint_metadata
-from scripts.zoo.sources import ROOT
 
 COMPONENTS = ROOT / "components"
 

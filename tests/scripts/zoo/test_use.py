@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from scripts.zoo.sources import ROOT
+from scripts.zoo.contents import ROOT
 from scripts.zoo.verify import HERE
 from tests.bundles.workflow import SIZES, TRAINING, python, runner
 

@@ -15,7 +15,7 @@ import torch
 from monai.bundle import ConfigParser, download
 
 from scripts.__main__ import main
-from scripts.zoo.running import CHECKS as RUNNING_CHECKS
+from scripts.zoo.run_checks import CHECKS as RUNNING_CHECKS
 from scripts.zoo.verify import EXPORTS, RUNNING, SCHEMA, check_bundle
 from tests.bundles.workflow import BUNDLES, ROOT
 from tests.scripts.zoo.conftest import contents, raw_zip, tampered

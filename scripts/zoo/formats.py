@@ -12,8 +12,8 @@ from ..data.dataset import new_folder
 from ..errors import UserError
 from ..hashes import hexdigest
 from .archive import check_zip, unpack
+from .contents import MODEL
 from .entries import Entry, Index, numbers
-from .sources import MODEL
 
 CARD = "README.md"
 

@@ -15,8 +15,8 @@ from ..errors import UserError
 from ..hashes import hexdigest
 from ..weights.pickles import printable
 from .archive import SUMS, changed
+from .contents import CODE, KINDS, MODEL, ORIGIN, ROOT, check_versions, module_version, required
 from .lint import lint_config, lint_metadata
-from .sources import CODE, KINDS, MODEL, ORIGIN, ROOT, check_versions, module_version, required
 from .weights import check_weights
 
 FILES = (

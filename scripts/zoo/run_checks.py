@@ -1,6 +1,6 @@
 """The checks that run a bundle: the program of the isolated process. It imports MONAI, and the bundle's components.
 
-``running.py JOB.json`` writes one line of JSON a check to its standard output; what the checks print goes to a log.
+``run_checks.py JOB.json`` writes one line of JSON a check to its standard output; what the checks print goes to a log.
 """
 
 from __future__ import annotations
