@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from components.kernels.precision import convolution_dtype
 from components.kernels.workspace import take
 
 SLAB = 2**24
@@ -89,14 +90,6 @@ def convolution(
     if sliced and _has_onednn(dtype):
         return lambda x: torch.mkldnn_convolution(x.to(dtype), weight, bias, padding, stride, ones, 1)
     return lambda x: torch.convolution(x.to(dtype), weight, bias, stride, padding, ones, False, nought, 1)
-
-
-def convolution_dtype(x: Tensor) -> torch.dtype:
-    """The dtype in which PyTorch computes a convolution of ``x``, under autocast or not."""
-    kind = x.device.type
-    if x.dtype == torch.float64 or not torch.amp.is_autocast_available(kind) or not torch.is_autocast_enabled(kind):
-        return x.dtype
-    return torch.get_autocast_dtype(kind)
 
 
 def _has_onednn(dtype: torch.dtype) -> bool:

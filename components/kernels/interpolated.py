@@ -15,7 +15,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from components.kernels.convolution import convolution, convolution_dtype, planes, slabs
+from components.kernels.convolution import convolution, planes, slabs
+from components.kernels.precision import convolution_dtype
 from components.kernels.workspace import take
 
 

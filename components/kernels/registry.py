@@ -29,13 +29,29 @@ class BackendUnavailableError(RuntimeError):
     """A back end was asked for by name but cannot run; the message says why and what to do."""
 
 
+_NO_DEVICE = {
+    "cuda": "PyTorch sees no CUDA device: install a CUDA build of PyTorch on a machine with an NVIDIA GPU",
+    "mps": "PyTorch sees no MPS device: install PyTorch for macOS on a Mac with an Apple or AMD GPU",
+    "xpu": "PyTorch sees no XPU device: install an XPU build of PyTorch on a machine with an Intel GPU",
+}
+"""Why there is no device of a type, with the remedy."""
+
+
+def _is_there(device_type: str) -> bool:
+    if device_type in ("cpu", "meta"):
+        return True
+    module = torch.backends.mps if device_type == "mps" else getattr(torch, device_type, None)
+    return module is not None and module.is_available()
+
+
 @dataclass(frozen=True)
 class Backend:
     """One way to compute an operator, as declared in the operator's table.
 
     Args:
-        name: its public name; the module of this name in the operator's folder holds a function called like it.
-        devices: device types it runs on, for example ``("cpu", "cuda")``.
+        name: its public name; the module of this name in the operator's folder, ``components/kernels/ops/OPERATOR``,
+            holds a function called like the operator.
+        devices: device types it runs on, for example ``("cpu", "cuda")``, ``("mps",)`` or ``("xpu",)``.
         package: the optional package that it needs, or None.
         remedy: what a user types where ``package`` is missing.
         traceable: made of PyTorch operations only, so that TorchScript and ONNX can record it.
@@ -59,9 +75,12 @@ class Backend:
         """Why the back end cannot run on this machine, with the remedy; an empty string where it can."""
         if self.package is not None and importlib.util.find_spec(self.package) is None:
             return f"the package {self.package} is not installed: {self.remedy}"
-        if "cpu" not in self.devices and not torch.cuda.is_available() and not self.interpreted():
-            return "PyTorch sees no CUDA device: install a CUDA build of PyTorch on a machine with an NVIDIA GPU"
-        return ""
+        if self.interpreted() or any(_is_there(device) for device in self.devices):
+            return ""
+        return "; ".join(
+            _NO_DEVICE.get(device, f"this PyTorch has no device type '{device}': install what adds it to PyTorch")
+            for device in self.devices
+        )
 
     def interpreted(self) -> bool:
         """Whether the environment asks for the interpreter, which runs the back end on CPU tensors, slowly."""
@@ -96,14 +115,6 @@ _MAMBA = Backend("mamba_ssm", ("cuda",), "mamba_ssm", "pip install 'scanseg[mamb
 _NAIVE = Backend("naive", _ANY_DEVICE, traceable=True, automatic=False)
 _TORCH = Backend("torch", _ANY_DEVICE, traceable=True)
 
-FOLDERS = {
-    "selective_scan": "scan",
-    "cross_selective_scan": "cross_scan",
-    "mlstm": "matrix_lstm",
-    "instance_norm": "norm",
-    "depthwise_conv": "depthwise",
-}
-
 # In order of preference: "auto" takes the first that runs on the device of the input.
 TABLE: dict[str, tuple[Backend, ...]] = {
     "selective_scan": (_MAMBA, _TRITON, _NUMBA, _TORCH, _NAIVE),
@@ -125,11 +136,21 @@ TABLE: dict[str, tuple[Backend, ...]] = {
 }  # fmt: skip
 
 
+def operators() -> tuple[str, ...]:
+    """Names of the operators, as :func:`backends` and :func:`use_backend` take them.
+
+    Example:
+        >>> "mlstm" in operators()
+        True
+    """
+    return tuple(TABLE)
+
+
 def backends(op: str) -> list[BackendRecord]:
     """List the back ends of an operator, the preferred one first.
 
     Args:
-        op: "selective_scan", "cross_selective_scan", "mlstm", "instance_norm" or "depthwise_conv".
+        op: one of :func:`operators`.
 
     Returns:
         One :class:`BackendRecord` for each back end.
@@ -142,6 +163,24 @@ def backends(op: str) -> list[BackendRecord]:
         ['chunkwise', 'mlstm_kernels', 'naive']
     """
     return [BackendRecord(b.name, not b.reason(), b.reason(), b.devices) for b in _table(op)]
+
+
+def default_backend(op: str, device_type: str) -> str:
+    """The back end that "auto" takes for float32 tensors on a device where nothing is forced and nothing recorded.
+
+    Args:
+        op: one of :func:`operators`.
+        device_type: "cpu", "cuda", "mps", "xpu", …
+
+    Raises:
+        ValueError: if ``op`` is no operator.
+        BackendUnavailableError: if no back end runs there.
+
+    Example:
+        >>> default_backend("mlstm", "cpu")
+        'chunkwise'
+    """
+    return _best(op, device_type, False, False).name
 
 
 @contextlib.contextmanager
@@ -229,9 +268,7 @@ def _resolve(op: str, name: str, device_type: str, float64: bool, traceable: boo
             raise BackendUnavailableError(f"back end '{name}' of {op} has no float64: choose another, or float32 input")
     if chosen.composed:  # now, as a compiler that follows the calls does not see what is added to _functions meanwhile
         _resolve("selective_scan", chosen.name, device_type, float64, traceable)
-    module = importlib.import_module(
-        f"components.kernels.{FOLDERS[op]}.{'composed' if chosen.composed else chosen.name}"
-    )
+    module = importlib.import_module(f"components.kernels.ops.{op}.{'composed' if chosen.composed else chosen.name}")
     function = getattr(module, op)
     key = f"{op}/{chosen.name}"
     _functions[key] = functools.partial(function, backend=chosen.name) if chosen.composed else function

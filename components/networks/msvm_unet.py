@@ -9,8 +9,8 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from components.blocks.activation_checkpointing import run_blocks
 from components.blocks.channel_first import Linear2d
-from components.blocks.checkpoint import run_blocks
 from components.blocks.patch_expand import PatchExpand
 from components.blocks.vss import VSSBlock
 from components.networks.inputs import plain

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from components.blocks.activation_checkpointing import run_blocks
 from components.blocks.channel_first import LayerNorm2d, Linear2d
-from components.blocks.checkpoint import run_blocks
 from components.blocks.vss import VSSBlock
 
 

@@ -12,7 +12,7 @@ import torch
 from monai.utils import ensure_tuple_rep
 from torch import Tensor, nn
 
-from components.blocks.checkpoint import run_blocks
+from components.blocks.activation_checkpointing import run_blocks
 from components.blocks.convolution import convolution
 from components.blocks.residual import ResidualBlock, init_convolutions, residual_blocks
 from components.blocks.upsample import upsample

@@ -19,7 +19,11 @@ from .guard import ChildError, reason, status_bytes, within_memory
 from .session import Settings
 
 PRELOADED = ["scripts.bench.works", "monai.bundle", "monai.networks.nets"]
-QUICK_PRELOADED = ["torch._dynamo", "components.kernels.cross_scan.numba", "components.kernels.norm.numba"]
+QUICK_PRELOADED = [
+    "torch._dynamo",
+    "components.kernels.ops.cross_selective_scan.numba",
+    "components.kernels.ops.instance_norm.numba",
+]
 
 
 def in_child(function: Callable[..., Any], *args: Any, settings: Settings) -> Any:

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from components import kernels
-from components.kernels import backends
+from components.kernels import backends, default_backend
 from components.kernels.layout import channels_last
 
-from .limits import default_backend
 from .session import Row, Session, Settings
 from .timing import Run
 

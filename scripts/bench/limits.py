@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional as F
 
 from components import __version__
-from components.kernels.registry import TABLE
+from components.kernels import default_backend, operators
 
 from .guard import reason
 from .session import Settings
@@ -52,7 +52,7 @@ def measure(settings: Settings, tell: Callable[[str], None] = lambda text: None)
         "cpu": cpu(),
         "device": torch.cuda.get_device_name() if settings.device == "cuda" else "cpu",
         "versions": versions(),
-        "backends": {op: default_backend(op, settings.device) for op in TABLE},
+        "backends": {op: default_backend(op, settings.device) for op in operators()},
         "rates": rates,
     }
 
@@ -86,16 +86,6 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
-
-
-def default_backend(op: str, device: str = "cpu") -> str:
-    """The back end that ``backend="auto"`` takes on a device.
-
-    Example:
-        >>> default_backend("mlstm")
-        'chunkwise'
-    """
-    return next(b.name for b in TABLE[op] if b.automatic and device in b.devices and not b.reason())
 
 
 def _rates(settings: Settings) -> Mapping[str, tuple[Callable[[], Callable[[], object]], float]]:

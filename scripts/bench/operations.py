@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 STEP = 3
 """A training step counts as three forward passes: the backward pass has two products for each of the forward pass."""
 _SOFTPLUS, _DECAY, _RECURRENCE = 5 + 9, 1 + 5, 4
-"""Multiplications, with or without an addition, of ``components.kernels.scan.elementary`` and of a step of the scan."""
+"""Multiplications, with or without an addition, of ``selective_scan.elementary`` and of a step of the scan."""
 
 
 def of_network(network: nn.Module, x: Tensor) -> int:

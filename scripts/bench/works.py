@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from components.kernels.registry import TABLE
+from components.kernels import operators
 from components.validation import check_choice
 
 from . import bars, inference, kernels, memory, networks, precision, processes, scaling, training
@@ -50,7 +50,7 @@ def _bound(function: Callable[..., Iterator[Row]], first: object) -> Callable[[S
 
 
 WORKS: dict[str, Work] = {
-    **{f"kernels/{op}": Work(f"back ends of {op}", _bound(kernels.measure, op)) for op in TABLE},
+    **{f"kernels/{op}": Work(f"back ends of {op}", _bound(kernels.measure, op)) for op in operators()},
     "networks/msvm": Work("MSVM-UNet beside MONAI's 2D networks, 224²", networks.measure_msvm),
     "networks/mri": Work("xLSTM-UNet Bot and Enc beside MONAI's 3D networks", networks.measure_mri),
     "networks/endoscopy": Work("xLSTM-UNet Bot and Enc in 2D", networks.measure_endoscopy),

@@ -6,12 +6,10 @@ from collections.abc import Iterator
 
 import torch
 
-from components.kernels import BackendRecord, backends
-from components.kernels.registry import TABLE
+from components.kernels import BackendRecord, backends, default_backend, operators
 
 from ..bench.guard import reason
 from ..bench.kernels import CASES, FORWARD, Case, call
-from ..bench.limits import default_backend
 from ..bench.session import Settings
 from .finding import NOTE, PROBLEM, Finding
 
@@ -24,7 +22,7 @@ def findings() -> Iterator[Finding]:
     """Each back end of each operator, tried on a tiny input of the device that it would be used on."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     settings = Settings(quick=True, device=device)
-    for op in TABLE:
+    for op in operators():
         case = CASES[op](settings)[0]
         definition = call(op, case, "naive", FORWARD)()
         for record in backends(op):

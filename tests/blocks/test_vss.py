@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from components.blocks.checkpoint import run_blocks
+from components.blocks.activation_checkpointing import run_blocks
 from components.blocks.vss import SS2D, FeedForward, MultiScaleDepthwise, VSSBlock
 from components.kernels import cross_selective_scan
 

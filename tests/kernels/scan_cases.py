@@ -2,7 +2,7 @@
 
 import torch
 
-from components.kernels.scan import naive
+from components.kernels.ops.selective_scan import naive
 
 NAMES = ("u", "delta", "A", "B", "C", "D", "delta_bias")
 TOLERANCE = {torch.float32: 5e-6, torch.float64: 1e-13}

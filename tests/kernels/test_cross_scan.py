@@ -11,7 +11,7 @@ from scan_cases import assert_close, assert_equal, outputs
 from torch.profiler import ProfilerActivity, profile
 
 from components import kernels
-from components.kernels.cross_scan.composed import cross_merge, cross_scan
+from components.kernels.ops.cross_selective_scan.composed import cross_merge, cross_scan
 
 BACKENDS = ("naive", "torch", "numba")
 NAMES = ("x", "x_proj_weight", "dt_projs_weight", "dt_projs_bias", "A_logs", "Ds")

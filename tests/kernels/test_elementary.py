@@ -4,7 +4,7 @@ import numba
 import numpy as np
 import pytest
 
-from components.kernels.scan import elementary
+from components.kernels.ops.selective_scan import elementary
 
 # Largest error in units in the last place: float32 has its own series, float64 takes the C library's.
 ULP = {"float32": 4, "float64": 4}

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.kernels import backends, mlstm
-from components.kernels.matrix_lstm import chunkwise, naive
+from components.kernels.ops.mlstm import chunkwise, naive
 
 LENGTHS = [1, 2, 63, 64, 65, 130]
 NAMES = ("q", "k", "v", "i", "f")

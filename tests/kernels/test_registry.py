@@ -4,12 +4,13 @@ import importlib.util
 import logging
 import subprocess
 import sys
+import types
 
 import pytest
 import torch
 
-from components.kernels import BackendUnavailableError, backends, mlstm, use_backend
-from components.kernels.registry import TABLE, _resolve, dispatch
+from components.kernels import BackendUnavailableError, backends, default_backend, mlstm, operators, use_backend
+from components.kernels.registry import TABLE, Backend, _resolve, dispatch
 
 OPTIONAL = ("numba", "triton", "mamba_ssm", "xlstm", "mlstm_kernels")
 
@@ -18,7 +19,7 @@ def inputs():
     return [torch.ones(1, 1, 3, 2)] * 3 + [torch.ones(1, 1, 3)] * 2
 
 
-@pytest.mark.parametrize("op", TABLE)
+@pytest.mark.parametrize("op", operators())
 def test_records(op):
     records = {record.name: record for record in backends(op)}
     assert records["naive"].available
@@ -38,6 +39,55 @@ def test_unavailable_names_the_remedy(op):
         pass
 
 
+@pytest.fixture
+def metal(monkeypatch):
+    """A back end of mlstm for MPS as the documentation adds one, the preferred of all."""
+    module = types.ModuleType("components.kernels.ops.mlstm.metal")
+    module.mlstm = lambda q, k, v, i, f: q
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    backend = Backend("metal", ("mps",), float64=False)
+    monkeypatch.setitem(TABLE, "mlstm", (backend, *TABLE["mlstm"]))
+    _resolve.cache_clear()
+    yield backend
+    _resolve.cache_clear()
+
+
+def test_back_end_for_mps_where_there_is_none(metal, monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert metal.reason().startswith("PyTorch sees no MPS device: ")
+    assert default_backend("mlstm", "mps") == "chunkwise"
+    with pytest.raises(BackendUnavailableError, match="no MPS device"), use_backend("mlstm", "metal"):
+        pass
+
+
+def test_back_end_for_mps_is_taken_there(metal, monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert dispatch("mlstm", "auto", "mps").__module__ == __name__
+    assert default_backend("mlstm", "cpu") == "chunkwise"
+    with pytest.raises(BackendUnavailableError, match=r"metal.*runs on mps, but the input is on cpu"):
+        mlstm(*inputs(), backend="metal")
+
+
+@pytest.mark.parametrize(
+    ("devices", "words"),
+    [
+        (("cuda",), ["no CUDA device"]),
+        (("xpu",), ["no XPU device"]),
+        (("cuda", "xpu"), ["no CUDA device", "no XPU device"]),
+        (("hpu",), ["no device type 'hpu'"]),
+    ],
+)
+def test_reason_is_that_of_the_device(devices, words, monkeypatch):
+    for module in (torch.cuda, torch.xpu):
+        monkeypatch.setattr(module, "is_available", lambda: False)
+    reason = Backend("quick", devices).reason()
+    assert all(word in reason for word in words)
+    assert len(reason.split("; ")) == len(words)
+    assert Backend("quick", (*devices, "cpu")).reason() == ""
+    monkeypatch.setattr(torch.xpu, "is_available", lambda: True)
+    assert (Backend("quick", devices).reason() == "") == ("xpu" in devices)
+
+
 def test_wrong_names():
     with pytest.raises(ValueError, match=r"unknown operator 'mlstn', did you mean 'mlstm'\? Valid: selective_scan"):
         backends("mlstn")
@@ -48,7 +98,7 @@ def test_wrong_names():
 
 
 def test_automatic_choice_is_the_preferred_available_one():
-    assert dispatch("mlstm", "auto", "cpu").__module__ == "components.kernels.matrix_lstm.chunkwise"
+    assert dispatch("mlstm", "auto", "cpu").__module__ == "components.kernels.ops.mlstm.chunkwise"
     with pytest.raises(BackendUnavailableError, match="no back end of mlstm runs on hpu: move the input to the CPU"):
         dispatch("mlstm", "auto", "hpu")
 

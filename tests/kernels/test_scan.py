@@ -9,8 +9,8 @@ from scan_cases import NAMES, arguments, assert_close, assert_equal, assert_same
 from scipy.signal import lfilter
 
 from components import kernels
-from components.kernels.scan import naive, numba
-from components.kernels.scan import torch as portable
+from components.kernels.ops.selective_scan import naive, numba
+from components.kernels.ops.selective_scan import torch as portable
 
 SCANS = {"naive": naive.selective_scan, "torch": portable.selective_scan, "numba": numba.selective_scan}
 FAST = {name: SCANS[name] for name in ("torch", "numba")}

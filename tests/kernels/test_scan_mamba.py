@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from components import kernels
-from components.kernels.scan import mamba_ssm, naive
+from components.kernels.ops.selective_scan import mamba_ssm, naive
 
 INSTALLED = importlib.util.find_spec("mamba_ssm") is not None
 

@@ -12,9 +12,9 @@ from scan_cases import arguments, assert_equal, outputs
 from test_cross_scan import NAMES as CROSS_NAMES
 from test_cross_scan import arguments as cross_arguments
 
-import components.kernels.cross_scan.numba  # noqa: F401  # registers its operators
+import components.kernels.ops.cross_selective_scan.numba  # noqa: F401  # registers its operators
 from components import kernels
-from components.kernels.scan import numba as fused
+from components.kernels.ops.selective_scan import numba as fused
 
 CASES = {
     "scan": (kernels.selective_scan, arguments(2, 2, 50, 3, 33, torch.float32), (True, "numba"), {}),

@@ -11,10 +11,10 @@ import torch
 from scan_cases import NAMES, outputs
 
 from components import kernels
-from components.kernels.scan import naive
+from components.kernels.ops.selective_scan import naive
 
 pytest.importorskip("triton", reason="needs Triton: pip install 'scanseg[cuda]'")
-from components.kernels.scan import triton as fused
+from components.kernels.ops.selective_scan import triton as fused
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 gpu = [pytest.mark.gpu, pytest.mark.skipif(DEVICE == "cpu", reason="needs a CUDA device")]
@@ -166,7 +166,7 @@ COMPILE = """
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from components.kernels.scan import triton as fused
+from components.kernels.ops.selective_scan import triton as fused
 
 SIZES = {"rows", "length", "per_group", "first", "width"}
 for states, absent, capability in ((1, (), 90), (16, (), 80), (3, ("D", "delta_bias"), 80)):

@@ -2,7 +2,8 @@
 
 import pytest
 
-from components.kernels.registry import TABLE, _choose
+from components.kernels import operators
+from components.kernels.registry import _choose
 from scripts.bench import limits
 from scripts.bench.session import Settings
 
@@ -25,7 +26,7 @@ def test_machine_is_described(machine):
     assert {"python", "scanseg", "torch", "monai", "numba"} <= set(machine["versions"])
 
 
-@pytest.mark.parametrize("op", TABLE)
+@pytest.mark.parametrize("op", operators())
 def test_default_back_end_is_the_one_that_calls_take(machine, op):
     assert _choose(op, "auto", "cpu", False, False) == f"{op}/{machine['backends'][op]}"
 

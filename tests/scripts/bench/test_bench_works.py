@@ -6,8 +6,7 @@ import math
 import pytest
 from PIL import Image
 
-from components.kernels import backends
-from components.kernels.registry import TABLE
+from components.kernels import backends, operators
 from scripts.__main__ import main
 from scripts.bench.bundles import config
 from scripts.bench.models import MODES
@@ -65,7 +64,7 @@ def test_record_says_how_it_was_measured(record):
     assert set(record["machine"]) == {"cpu", "device", "versions", "backends", "rates"}
 
 
-@pytest.mark.parametrize("op", TABLE)
+@pytest.mark.parametrize("op", operators())
 def test_every_back_end_of_the_device_takes_part(record, op):
     rows = rows_of(record, f"kernels/{op}")
     expected = {b.name for b in backends(op) if b.available and "cpu" in b.devices}

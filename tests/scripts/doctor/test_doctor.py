@@ -8,10 +8,9 @@ import shutil
 import pytest
 import torch
 
-from components.kernels import registry
-from components.kernels.matrix_lstm import chunkwise
-from components.kernels.registry import TABLE
-from components.kernels.scan import torch as scan
+from components.kernels import backends, operators, registry
+from components.kernels.ops.mlstm import chunkwise
+from components.kernels.ops.selective_scan import torch as scan
 from scripts.__main__ import main
 from scripts.doctor import kernels, machine, packages, tools
 from scripts.doctor.finding import NOTE, OK, PROBLEM
@@ -47,7 +46,7 @@ def test_text_without_colours_where_it_is_piped(capsys):
 
 
 def test_every_back_end_is_named(healthy):
-    assert [finding.name for finding in healthy] == [f"{op}: {b.name}" for op, row in TABLE.items() for b in row]
+    assert [finding.name for finding in healthy] == [f"{op}: {b.name}" for op in operators() for b in backends(op)]
     assert not [finding for finding in healthy if finding.status == PROBLEM]
 
 

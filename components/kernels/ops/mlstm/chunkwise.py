@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from components.kernels.custom import custom_op
-from components.kernels.matrix_lstm.naive import EPSILON, LEAST_PEAK
+from components.kernels.custom_op import custom_op
+from components.kernels.ops.mlstm.naive import EPSILON, LEAST_PEAK
 from components.kernels.registry import recording
 
 # Measured with heads of width 128 on two AVX-512 cores.

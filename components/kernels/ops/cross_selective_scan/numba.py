@@ -1,4 +1,4 @@
-"""The four-path scan on a CPU: the kernel of ``scan.numba`` walks the image itself, so no scanned copy is ever stored.
+"""The four-path scan on a CPU: the kernel of ``selective_scan.numba`` walks the image itself, and no copy is stored.
 
 The step sizes are of low rank: the kernel multiplies them out where it needs them.
 """
@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from components.kernels.custom import custom_op
+from components.kernels.custom_op import custom_op
 from components.kernels.layout import from_rows, to_rows
-from components.kernels.scan.numba import Path, Scan, kept_shape, padding, scan_backward, scan_forward
+from components.kernels.ops.selective_scan.numba import Path, Scan, kept_shape, padding, scan_backward, scan_forward
 
 
 def cross_selective_scan(
