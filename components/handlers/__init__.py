@@ -1,7 +1,8 @@
 """Handlers of MONAI and Ignite engines: scores and history as files, freezing, progress."""
 
+from components.resuming import Checkpoints
+
 from .bad_steps import SkipBadSteps
-from .checkpoints import Checkpoints
 from .clip import GradientClipping
 from .freeze import FreezeEncoder
 from .history import HistoryWriter
@@ -9,7 +10,6 @@ from .next_step import NextStep
 from .progress import Progress
 from .record import RunRecord
 from .scores import ScoreWriter
-from .tracking import MLflowRun
 from .weights import StrictCheckpointLoader
 
 __all__ = [
@@ -17,7 +17,6 @@ __all__ = [
     "FreezeEncoder",
     "GradientClipping",
     "HistoryWriter",
-    "MLflowRun",
     "NextStep",
     "Progress",
     "RunRecord",

@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 from ignite.engine import Engine, Events
 
+from components.errors import one_line
+
 
 class Ending:
     """Tells once for each run of an engine how it ended.
@@ -51,7 +53,7 @@ class Ending:
 
     def _failed(self, engine: Engine | None, error: BaseException | None) -> None:
         if isinstance(error, Exception):
-            self._end("failed", one_line(error))
+            self._end("failed", f"{type(error).__name__}: {one_line(error)}")
         else:  # Ctrl+C, or an end of the process that is no error
             self._end("interrupted", "")
 
@@ -63,11 +65,6 @@ class Ending:
             self.running = False
             atexit.unregister(self._exit)
             self.ended(status, error)
-
-
-def one_line(error: BaseException) -> str:
-    """An error as its type and its text on one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _raise(engine: Engine, error: BaseException) -> None:

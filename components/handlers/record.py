@@ -18,8 +18,8 @@ from monai.utils import get_seed
 import components
 from components.files import write_text
 from components.kernels import used_backends
+from components.runs.command import read_command
 
-from .command import read_command
 from .ending import Ending
 
 PACKAGES = ("torch", "monai", "pytorch-ignite", "numpy", "nibabel", "numba", "triton", "mamba-ssm", "mlstm-kernels")
@@ -72,7 +72,7 @@ def describe(engine: Engine) -> dict[str, Any]:
 
     Returns:
         Plain values for JSON: ``seed`` (of ``monai.utils.set_determinism``, null where it was not called), ``command``
-        (see :func:`components.handlers.command.read_command`), ``versions``, ``machine``, ``network``, ``amp``,
+        (see :func:`components.runs.command.read_command`), ``versions``, ``machine``, ``network``, ``amp``,
         ``processes`` and ``epoch`` (epochs that were done before, in a training that goes on).
     """
     network = getattr(engine, "network", None)

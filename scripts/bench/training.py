@@ -14,7 +14,7 @@ import monai.bundle
 from ignite.engine import Engine, Events
 from monai.bundle import ConfigWorkflow
 
-from components.allocator import keep_freed_memory
+from components.runs.allocator import keep_freed_memory
 
 from ..new.memory import available
 from .bundles import config, training_overrides

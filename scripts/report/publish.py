@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 RUN_FILE = "mlflow.json"
-"""Where :class:`components.handlers.MLflowRun` keeps which runs it made."""
+"""Where :class:`components.tracking.MLflowRun` keeps which runs it made."""
 FILE = "sqlite:///"
 """Begin of a tracking URI that is a file."""
 EXPERIMENT = "scanseg"

@@ -23,7 +23,7 @@ from PIL import Image
 
 from components.errors import in_words, root_cause
 from components.handlers.weights import load_weights
-from components.runs import check_dataset
+from components.runs.dataset import check_dataset
 from components.transforms import LoadWholeImaged
 from scripts.__main__ import main
 from scripts.errors import UserError

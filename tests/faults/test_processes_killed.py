@@ -8,7 +8,7 @@ import pytest
 
 from tests.bundles.workflow import python
 from tests.faults.trainings import BUNDLES, not_by_default, stop_after, words
-from tests.handlers.outputs import same_files
+from tests.outputs import same_files
 
 LAUNCHER = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "--max-restarts=1", "-m")
 

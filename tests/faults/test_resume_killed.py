@@ -10,10 +10,10 @@ import time
 
 import pytest
 
-from components.handlers.state_file import StateFile
+from components.resuming.state_file import StateFile
 from tests.faults.trainings import BUNDLES, not_by_default, stop_after, words
 from tests.folders import folder
-from tests.handlers.outputs import same, same_files
+from tests.outputs import same, same_files
 
 AREA = "Interrupted trainings"
 SLOW = """

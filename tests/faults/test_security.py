@@ -12,9 +12,9 @@ import torch
 from monai.bundle import ConfigWorkflow
 
 from components.errors import masked
-from components.handlers.command import read_command
 from components.networks import MSVMUNet
-from components.runs import _tended
+from components.runs.command import read_command
+from components.runs.logs import keeps
 from scripts.__main__ import main
 from scripts.errors import UserError
 from scripts.zoo.lint import lint_config
@@ -155,7 +155,7 @@ def test_a_zip_that_climbs_is_not_unpacked(name, capsys, tmp_path, tried):
         {"device": {"_target_": "subprocess.run", "args": ["touch", "MARK"]}},
         {"imports": ["$import subprocess"]},
         {"initialize": ["$__import__('os').system('touch MARK')"]},
-        {"network": {"_target_": "components.runs.os.system", "command": "touch MARK"}},
+        {"network": {"_target_": "components.runs.excepthook.os.system", "command": "touch MARK"}},
         {"network": "$torch.load('MARK')"},
     ],
 )
@@ -198,7 +198,7 @@ def test_passwords_are_not_written_down():
     assert masked(f"--tracking_uri {URI}") == "--tracking_uri https://***@mlflow.example.org/api"
     assert masked("no@address //a:b @c") == "no@address //a:b @c"
     record = logging.LogRecord("monai.bundle", logging.INFO, "", 0, "> %s: %s", ("tracking_uri", URI), None)
-    assert _tended(record)
+    assert keeps(record)
     assert record.getMessage() == "> tracking_uri: https://***@mlflow.example.org/api"
 
 

@@ -12,9 +12,9 @@ from monai.utils import set_determinism
 
 import components
 from components.handlers import RunRecord
-from components.handlers.command import read_command
 from components.handlers.ending import Ending
 from components.kernels import mlstm, used_backends
+from components.runs.command import read_command
 
 CONFIGS = {
     "train.json": {"max_epochs": 300, "optimizer": {"lr": 0.1}, "steps": [1, 2], "dataset_dir": "data"},

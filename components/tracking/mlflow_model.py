@@ -51,7 +51,7 @@ def log_model(run_id: str, network: nn.Module, shape: tuple[int, ...], weights: 
         warnings.filterwarnings("ignore", ".*input example was not provided")  # it would be a patient's image
         mlflow.pyfunc.log_model(
             name=NAME,
-            python_model=os.fspath(Path(__file__).with_name("tracked_code.py")),
+            python_model=os.fspath(Path(__file__).with_name("mlflow_code.py")),
             artifacts={"weights": os.fspath(Path(weights).resolve()), "config": os.fspath(Path(config).resolve())},
             code_paths=[os.fspath(Path(components.__file__).parent)],
             signature=ModelSignature(inputs=specs[0], outputs=specs[1]),

@@ -16,11 +16,10 @@ from monai.handlers import MLFlowHandler
 from monai.utils import CommonKeys
 
 from components.files import write_text
-
-from .command import PLACES
-from .ending import Ending
-from .history import as_number, read_history
-from .record import describe
+from components.handlers.ending import Ending
+from components.handlers.history import as_number, read_history
+from components.handlers.record import describe
+from components.runs.command import PLACES
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +43,7 @@ class MLflowRun(MLFlowHandler):
     Logged are: the plain settings of the executed config, versions and machine as parameters; the rows of
     ``history.csv``, or the metrics of an evaluation; at the end the executed config and the tables of the output
     folder. The best weights of a training become a model with a signature that ``mlflow.pyfunc.load_model`` loads, see
-    :mod:`components.handlers.tracked_model`. No image is logged, and so no example of an input.
+    :mod:`components.tracking.mlflow_model`. No image is logged, and so no example of an input.
 
     ``mlflow.json`` in the output folder says which runs they are, so that ``scanseg report --mlflow`` finds it. Of many
     processes the first one logs. It stands after :class:`components.handlers.HistoryWriter` or
@@ -149,7 +148,7 @@ class MLflowRun(MLFlowHandler):
             return
         import mlflow
 
-        from .tracked_model import log_model
+        from .mlflow_model import log_model
 
         before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
         mlflow.set_tracking_uri(self.client.tracking_uri)  # the functions that log models take it from there only

@@ -12,7 +12,9 @@ import torch
 from PIL import Image
 
 from components.errors import in_words, one_line, root_cause
-from components.runs import check_dataset, check_kind, check_overrides, is_command, start
+from components.runs import is_command, start
+from components.runs.dataset import check_dataset
+from components.runs.overrides import check_kind, check_overrides
 from scripts.predict import Bundle
 from tests.bundles.workflow import ROOT, configs, runner
 from tests.folders import folder

@@ -12,7 +12,8 @@ from ignite.engine import Events
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from torch import nn
 
-from components.handlers import HistoryWriter, MLflowRun
+from components.handlers import HistoryWriter
+from components.tracking import MLflowRun
 
 mlflow = pytest.importorskip("mlflow")
 

@@ -13,7 +13,7 @@ from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, PolynomialLR, ReduceLROnPlateau, StepLR
 
 from components.handlers import Checkpoints
-from components.handlers.schedule import continue_schedule
+from components.resuming.schedule import continue_schedule
 
 
 class Training:

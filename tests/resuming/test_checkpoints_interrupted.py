@@ -18,8 +18,8 @@ from monai.utils import set_determinism
 from torch import nn
 
 from components.handlers import Checkpoints, HistoryWriter
-from components.handlers.state_file import StateFile
-from tests.handlers.outputs import same, same_files
+from components.resuming.state_file import StateFile
+from tests.outputs import same, same_files
 
 EPOCHS, CASES, BATCH = 4, 6, 2
 SCORES = (0.1, 0.3, 0.2, 0.25)

@@ -1,4 +1,4 @@
-"""What MLflow executes to get the model that :mod:`components.handlers.tracked_model` logs; not to be imported."""
+"""What MLflow executes to get the model that :mod:`components.tracking.mlflow_model` logs; not to be imported."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import mlflow
 import numpy as np
 import torch
 
-from components.handlers.tracked_model import build
+from components.tracking.mlflow_model import build
 
 
 class Segmentation(mlflow.pyfunc.PythonModel):

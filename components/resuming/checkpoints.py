@@ -33,14 +33,14 @@ class Checkpoints:
     ``model.pt`` is a plain state dict, the form that MONAI's tools and MONAI Label load. It is written when the
     evaluator's key metric improves; a training without any validation writes the final weights. ``last.pt`` is written
     after each epoch, and ``last.previous.pt`` is the one before it, see
-    :class:`components.handlers.state_file.StateFile`. Of many processes the first one writes.
+    :class:`components.resuming.state_file.StateFile`. Of many processes the first one writes.
 
     A training that goes on does on a CPU, to the last bit, what it would have done without the interruption: weights,
     average, optimizer, schedule, scaler, random numbers, order of the data, best score and patience are those of the
     state, and each epoch draws its data by a seed of its own, see
-    :class:`components.handlers.batches.EpochBatches`. With the
+    :class:`components.resuming.batches.EpochBatches`. With the
     learning rate's schedule and the optimizer's settings it follows the configuration as it is now, see
-    :func:`components.handlers.schedule.continue_schedule`.
+    :func:`components.resuming.schedule.continue_schedule`.
 
     SIGTERM and SIGINT end it after the current iteration, of the training or of a validation; where there are several
     processes, a validation is finished first. The state then holds how far the epoch is.

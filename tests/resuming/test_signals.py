@@ -7,7 +7,7 @@ import sys
 import pytest
 
 LEFT = """
-from components.handlers.batches import ShelteredLoader
+from components.resuming.batches import ShelteredLoader
 from torch.utils.data import DataLoader
 loader = ShelteredLoader(DataLoader(range(100), num_workers=2))
 batches = iter(loader)

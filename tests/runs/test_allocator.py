@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from components.allocator import OWN
+from components.runs.allocator import OWN
 
 # Ten times ten blocks of 24 MB, all freed before the next ten; told are the pages that the last ten needed anew.
 PROGRAM = """
 import ctypes, resource
-from components.allocator import keep_freed_memory
+from components.runs.allocator import keep_freed_memory
 
 print(keep_freed_memory() if {keep} else False)
 c = ctypes.CDLL(None)

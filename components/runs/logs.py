@@ -1,0 +1,31 @@
+"""Logs of a run, without tracebacks that the last line replaces and without passwords."""
+
+from __future__ import annotations
+
+import logging
+
+from monai.apps.utils import get_logger
+
+from components.errors import masked
+
+STATS = "monai.handlers.StatsHandler"
+"""Name of the logger of MONAI's handler of that name."""
+
+
+def filter_logs() -> None:
+    """Add :func:`keeps` to every handler of the process's loggers."""
+    get_logger(STATS)
+    loggers = [each for each in logging.root.manager.loggerDict.values() if isinstance(each, logging.Logger)]
+    for handler in {handler for logger in (logging.root, *loggers) for handler in logger.handlers}:
+        handler.addFilter(keeps)
+
+
+def keeps(record: logging.LogRecord) -> bool:
+    """A filter of :mod:`logging`: masks passwords in addresses such as that of an MLflow server, and drops errors that
+    Ignite's engines and MONAI's handler of them log with a traceback, since the run ends with one line about them.
+    """
+    text = record.getMessage()
+    if (hidden := masked(text)) != text:
+        record.msg, record.args = hidden, ()
+    # Ignite's engines, and MONAI's handler of them, log an error with its traceback.
+    return record.levelno < logging.ERROR or not record.name.startswith(("ignite.", STATS))
