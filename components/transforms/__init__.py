@@ -8,6 +8,7 @@ from components.transforms.instances import (
     instances_of,
     interior_boundary,
 )
+from components.transforms.orientation import Orientation, Orientationd
 from components.transforms.patch import RandPatchd
 from components.transforms.percentiles import PercentilesToUint8d
 from components.transforms.piecewise_affine import RandPiecewiseAffine, RandPiecewiseAffined
@@ -21,6 +22,8 @@ __all__ = [
     "InstancesToInteriord",
     "InteriorToInstancesd",
     "LoadWholeImaged",
+    "Orientation",
+    "Orientationd",
     "PercentilesToUint8d",
     "RandChannelwised",
     "RandPatchd",

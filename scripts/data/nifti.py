@@ -6,17 +6,13 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
+from nibabel.orientations import axcodes2ornt
 
 from components.images.nifti import read_nifti
+from components.images.orientation import reoriented
 
-AXES = ("P", "L", "S")
+AXES = "PLS"
 """Where the axes of an array point to: rows to posterior, columns to the patient's left, slices to superior."""
-
-
-def reoriented(image: nib.Nifti1Image) -> nib.Nifti1Image:
-    """Turn and flip the axes of an image to :data:`AXES`; every voxel keeps its place in the world."""
-    return image.as_reoriented(ornt_transform(io_orientation(image.affine), axcodes2ornt(AXES)))
 
 
 def unknown_grid(array: np.ndarray, axes: str) -> nib.Nifti1Image:
@@ -46,7 +42,7 @@ def load(path: Path) -> nib.Nifti1Image:
     image = read_nifti(path)
     if image.ndim != 3:
         raise ValueError(f"{path} has shape {image.shape}, but an image with 3 axes is needed")
-    return reoriented(image)
+    return reoriented(image, AXES)
 
 
 def save(path: Path, array: np.ndarray, affine: np.ndarray) -> None:

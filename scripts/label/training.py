@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from monai.transforms import LoadImage, Orientation
+from monai.data import MetaTensor
 from PIL import Image
 
 from components.files import replacing
+from components.transforms import LoadWholeImaged, Orientationd
 
 from ..data.labels import remap
 from ..data.nifti import save
@@ -61,8 +61,9 @@ def item(study: Study, bundle: Bundle, folder: Path) -> dict[str, str]:
             does not have.
     """
     check_kind(bundle, study.image)
-    image, image_affine = _read(study.image)
-    label, label_affine = _read(study.label)
+    image, label = _read(study.image), _read(study.label)
+    image_affine, label_affine = np.asarray(image.affine), np.asarray(label.affine)
+    image, label = np.asarray(image), np.asarray(label)
     if bundle.takes_pictures:
         image, label = image[..., 0] if image.ndim == 3 else image, label.squeeze()
     with naming(study.label, study.image):
@@ -100,30 +101,31 @@ def slices(items: Sequence[Mapping[str, str]], bundle: Bundle, folder: Path) -> 
     Raises:
         UserError: if a volume has NaN, or the same value everywhere where it has to be scaled.
     """
-    turn, scaled = _step(bundle, "Orientationd"), _step(bundle, "ScaleIntensityd") is not None
+    scaled = _step(bundle, "ScaleIntensityd") is not None
+    place = _step(bundle, "Orientationd")
+    axcodes = None if place is None else bundle.get(f"{place}#axcodes")
+    turned = Orientationd(("image", "label"), axcodes)
     output = Output(folder)
     for number, volume in enumerate(items):
-        image, label = (_read(Path(volume[key]), turn and turn["axcodes"]) for key in ("image", "label"))
+        found = turned({key: _read(Path(volume[key]))[None] for key in ("image", "label")})
+        image, label = (np.asarray(found[key][0]) for key in ("image", "label"))
         with naming(Path(volume["image"])):
-            voxels = unit_range(image[0]) if scaled else image[0]
-        output.slices("training", f"volume{number:03d}", voxels, label[0], image[1])
+            voxels = unit_range(image) if scaled else image
+        output.slices("training", f"volume{number:03d}", voxels, label, np.asarray(found["image"].affine))
     return [{key: str(folder / path) for key, path in item.items()} for _, item in output.items]
 
 
-def _step(bundle: Bundle, name: str) -> dict[str, Any] | None:
+def _step(bundle: Bundle, name: str) -> str | None:
+    """The id of the step of this kind in the config."""
     steps = bundle.parser.config["preprocessing"]["transforms"]
-    return next((step for step in steps if step["_target_"].rpartition(".")[2] == name), None)
+    found = (n for n, step in enumerate(steps) if step["_target_"].rpartition(".")[2] == name)
+    place = next(found, None)
+    return None if place is None else f"preprocessing#transforms#{place}"
 
 
-def _read(path: Path, axes: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+def _read(path: Path) -> MetaTensor:
     with naming(path):
-        try:
-            image = LoadImage(image_only=True)(str(path))
-        except RuntimeError as error:
-            raise ValueError("it cannot be read as an image") from error
-        if axes is not None:
-            image = Orientation(axes, labels=None)(image[None])[0]
-        return np.asarray(image), np.asarray(image.affine)
+        return LoadWholeImaged("image")({"image": str(path)})["image"]
 
 
 def _table(study: Study, bundle: Bundle, label: np.ndarray) -> dict[int, int]:

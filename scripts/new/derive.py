@@ -46,6 +46,7 @@ def derive(config: Json, plan: Plan, classes: Sequence[str], channels: int, load
     if loading is not None:
         _save_pictures(config, loading)
         _whole_pictures(config)
+        config.pop("axcodes", None)
     return config
 
 
@@ -94,6 +95,8 @@ def metadata(base: Json, plan: Plan, name: str, classes: Sequence[str], channels
 
 def _values(plan: Plan, classes: Sequence[str]) -> Json:
     values: Json = {"class_names": list(classes), "batch_size": plan.batch_size}
+    if plan.axes:
+        values["axcodes"] = plan.axes
     if plan.network == "msvm":
         return values | {"roi_size": list(plan.patch_size)}
     values |= {"patch_size": list(plan.patch_size), "augmented_size": list(plan.augmented_size)}
@@ -128,9 +131,7 @@ def _nodes(value: Any) -> Iterator[Json]:
 
 def _change(node: Json, plan: Plan) -> None:
     kind = _kind(node)
-    if kind == "Orientationd" and plan.axes:
-        node["axcodes"] = plan.axes
-    elif kind == "ScoreWriter" and _kind(node.get("scoring")) == "OrganScoring":
+    if kind == "ScoreWriter" and _kind(node.get("scoring")) == "OrganScoring":
         del node["scoring"]
     elif plan.network == "xlstm":
         _change_xlstm(node, kind, plan)

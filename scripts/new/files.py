@@ -7,8 +7,9 @@ from types import ModuleType
 
 import nibabel as nib
 import numpy as np
-from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from PIL import Image
+
+from components.images.orientation import reoriented
 
 from ..data.faults import NIFTI, Content, read
 from ..data.reading import naming, read_picture
@@ -70,8 +71,7 @@ def oriented(content: Content, axes: str) -> nib.Nifti1Image:
         content: the volume.
         axes: where the axes are to point to, for example "SPL".
     """
-    image = nib.Nifti1Image(content.array, content.affine)
-    return image.as_reoriented(ornt_transform(io_orientation(image.affine), axcodes2ornt(tuple(axes))))
+    return reoriented(nib.Nifti1Image(content.array, content.affine), axes)
 
 
 def _read_itk(path: Path) -> Content:

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from nibabel.orientations import aff2axcodes, io_orientation
+from nibabel.orientations import ornt2axcodes
+
+from components.images.orientation import orientation
 
 from ..data.faults import TOLERANCE_MM, Content
 from ..data.work import work
@@ -299,10 +301,11 @@ def _axes(image: Content) -> tuple[list[int], tuple[float, ...], str]:
     """Axes of the file in the order superior, posterior, left; their spacing; and where they point to."""
     if image.affine is None:
         return [0, 1], (1.0, 1.0), ""
-    world = io_orientation(image.affine)[:, 0].astype(int).tolist()
+    directions = orientation(image.affine)
+    world = directions[:, 0].astype(int).tolist()
     order = [world.index(axis) for axis in (2, 1, 0)]
     sizes = np.linalg.norm(image.affine[:3, :3], axis=0)
-    return order, tuple(float(sizes[axis]) for axis in order), "".join(aff2axcodes(image.affine))
+    return order, tuple(float(sizes[axis]) for axis in order), "".join(ornt2axcodes(directions))
 
 
 def _cropped(channels: Sequence[np.ndarray]) -> list[int]:

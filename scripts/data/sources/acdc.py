@@ -12,6 +12,8 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
+from components.images.orientation import orientation
+
 from ..dataset import Dataset
 from ..labels import CLASSES, remap
 from ..layouts import Case, Converter, Files, Layout, Plan, check_gaps, missing_cases, pairs
@@ -76,7 +78,7 @@ def convert_raw(case: Case, folder: Path) -> dict[str, Any]:
     voxels, image = read_nifti(case.files["image"])
     labels, _ = read_nifti(case.files["label"])
     with naming(case.files["image"]):
-        if nib.io_orientation(nib.load(case.files["image"]).affine)[2, 0] != 2:
+        if orientation(nib.load(case.files["image"]).affine)[2, 0] != 2:
             raise ValueError("its header turns the slices away from the third axis, which ACDC's files do not")
     with naming(case.files["label"], case.files["image"]):
         same_shape(voxels, labels)

@@ -124,7 +124,8 @@ def test_isotropic_volumes_are_rotated_in_space():
     (low,) = [t for t in after["augmentation"]["transforms"] if "LowResolution" in str(t)]
     assert "slice_axis" not in low
     assert low["transform"]["upsample_mode"] == "trilinear"
-    assert {t["axcodes"] for t in chain(after) if isinstance(t, dict) and "axcodes" in t} == {"LSP"}
+    assert {t["axcodes"] for t in chain(after) if isinstance(t, dict) and "axcodes" in t} == {"@axcodes"}
+    assert after["axcodes"] == "LSP"
     assert after["network_def"]["in_channels"] == 2
     assert after["pixdim"] == [1.0, 1.0, 1.0]
 
@@ -172,6 +173,7 @@ def test_msvm_reads_pictures_as_the_bundle_for_pictures(file):
     text = str(after)
     assert "SliceInferer" not in text
     assert "Orientationd" not in text
+    assert "axcodes" not in text
     assert "RandSpatialCropd" not in text
     assert "PILReader" in text
     assert ("PILWriter" in text) == (file == "inference.json")
