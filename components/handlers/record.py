@@ -6,7 +6,6 @@ import json
 import os
 import platform
 from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,10 @@ from monai.utils import get_seed
 import components
 from components.files import write_text
 from components.kernels import used_backends
+from components.machine import cpu_model, versions
 from components.runs.command import read_command
 
 from .ending import Ending
-
-PACKAGES = ("torch", "monai", "pytorch-ignite", "numpy", "nibabel", "numba", "triton", "mamba-ssm", "mlstm-kernels")
 
 
 class RunRecord:
@@ -80,7 +78,7 @@ def describe(engine: Engine) -> dict[str, Any]:
     return {
         "seed": get_seed(),
         "command": read_command(),
-        "versions": versions(),
+        "versions": {"components": components.__version__, **versions()},
         "machine": machine(getattr(engine.state, "device", None)),
         "network": {"name": type(network).__name__, "parameters": sum(p.numel() for p in network.parameters())}
         if isinstance(network, torch.nn.Module)
@@ -90,17 +88,6 @@ def describe(engine: Engine) -> dict[str, Any]:
         "epoch": engine.state.epoch,
         "backends": {},
     }
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python, of the components and of the packages that make the result, where they are installed."""
-    found = {"python": platform.python_version(), "components": components.__version__}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def machine(device: torch.device | str | None = None) -> dict[str, Any]:
@@ -113,22 +100,13 @@ def machine(device: torch.device | str | None = None) -> dict[str, Any]:
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {
         "system": platform.platform(),
-        "cpu": _cpu(),
+        "cpu": cpu_model(),
         "cpus": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "device": device.type,
         "gpu": gpu,
         "cuda": torch.version.cuda if gpu else None,
     }
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())
 
 
 def _now() -> str:

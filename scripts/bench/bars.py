@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from components.blocks.vil import ViLLayer
 
+from .. import kernel_cases
+from ..errors import reason
 from . import kernels, operations
 from .child import in_child
-from .guard import reason
 from .models import BOT, ENC, MSVM, make, run
 from .networks import compare, peak_of
 from .session import Row, Session
@@ -118,19 +119,19 @@ def measure_mlstm(session: Session) -> Iterator[Row]:
     settings = session.settings
     runs = {}
     for name, tokens in (("13,440 tokens", 13440), ("6,720 tokens", 6720)):
-        case = kernels.mlstm_case(settings.size(tokens, tokens // 105), settings)
-        runs[name] = kernels.call("mlstm", case, "auto", kernels.FORWARD)
+        case = kernel_cases.mlstm_case(settings.size(tokens, tokens // 105), settings)
+        runs[name] = kernel_cases.call("mlstm", case, "auto", kernel_cases.FORWARD)
     yield from session.timed({name: {"case": "mlstm", "name": name} for name in runs}, runs, "mlstm")
 
 
 def measure_cross_scan(session: Session) -> Iterator[Row]:
     """The four-path scan of the first stage of MSVM-UNet at 224²."""
-    case = kernels.cross_case(*session.settings.size((96, 56), (16, 4)), session.settings)
-    runs = {BACKEND: kernels.call("cross_selective_scan", case, BACKEND, kernels.FORWARD)}
+    case = kernel_cases.cross_case(*session.settings.size((96, 56), (16, 4)), session.settings)
+    runs = {BACKEND: kernel_cases.call("cross_selective_scan", case, BACKEND, kernel_cases.FORWARD)}
     row: Row = {
         "case": case.title,
         "name": BACKEND,
-        "bytes": kernels.least_bytes("cross_selective_scan", case, kernels.FORWARD),
+        "bytes": kernels.least_bytes("cross_selective_scan", case, kernel_cases.FORWARD),
         "operations": operations.of_cross_scan(case.tensors["x"], case.tensors["dt_projs_weight"].shape[-1]),
     }
     yield from session.timed({BACKEND: row}, runs, "scan")

@@ -15,7 +15,8 @@ from typing import Any
 
 import torch
 
-from .guard import ChildError, reason, status_bytes, within_memory
+from ..errors import reason
+from .guard import ChildError, status_bytes, within_memory
 from .session import Settings
 
 PRELOADED = ["scripts.bench.works", "monai.bundle", "monai.networks.nets"]

@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from ..errors import UserError
-from ..new.memory import available, given
+from ..errors import UserError, reason
+from ..memory import available, given
 from ..predict.predictor import checked_device
 from . import limits
-from .guard import reason, within_memory
+from .guard import within_memory
 from .output import FORMAT, read_records, write_docs, write_folder, write_record
 from .plan import tables as plan_tables
 from .precision import bundle_of
@@ -183,7 +183,7 @@ def _settings(
         if "networks/bfloat16" not in names:
             raise UserError("--weights is for networks/bfloat16: add --work networks/bfloat16")
         bundle_of(weights)
-    return Settings(repeats, threads, seed, bool(quick), kind, weights)
+    return Settings(seed, bool(quick), kind, repeats, threads, weights)
 
 
 def _check_folder(out: str | None, source: Path | None = None) -> None:

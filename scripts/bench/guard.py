@@ -1,4 +1,4 @@
-"""What fails is told in one line, and too little memory is an error rather than the end of the process."""
+"""Too little memory is an error rather than the end of the process."""
 
 from __future__ import annotations
 
@@ -8,35 +8,15 @@ from pathlib import Path
 
 import torch
 
-from ..errors import UserError, root_cause
-from ..new.memory import GIB, available
+from ..errors import UserError
+from ..memory import GIB, available
 
 KEPT = 0.95
 """So much of the free memory may be used."""
-LONGEST = 240
-"""Characters of a reason."""
 
 
-class ChildError(RuntimeError):
+class ChildError(UserError):
     """A measurement in a process of its own failed; the message says why."""
-
-
-def reason(error: BaseException) -> str:
-    """Why something could not be measured, in one line.
-
-    Example:
-        >>> reason(ValueError("no such size"))
-        'ValueError: no such size'
-    """
-    error = root_cause(error)  # MONAI's configs tell only which expression failed
-    text = " ".join(str(error).split())
-    lowered = text.lower()
-    if isinstance(error, MemoryError) or "can't allocate memory" in lowered or "out of memory" in lowered:
-        return "it needs more memory than is free"
-    text = text if len(text) <= LONGEST else text[:LONGEST].rstrip() + " …"
-    if text and isinstance(error, (ChildError, UserError)):
-        return text
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 @contextlib.contextmanager

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from ..data.dataset import read_json
+from ..errors import reason
 from ..predict.bundle import Bundle
 from .bundles import RECIPES, overrides, own_network, peer
 from .child import in_child, peak_bytes
-from .guard import reason
 from .session import Row, Session, Settings
 from .timing import Run
 

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import os
 import platform
 import statistics
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch.nn import functional as F
 
-from components import __version__
+from components import __version__, machine
 from components.kernels import default_backend, operators
 
-from .guard import reason
+from ..errors import reason
 from .session import Settings
 from .timing import once
 
-PACKAGES = ("torch", "monai", "pytorch-ignite", "numpy", "numba", "triton", "mlstm-kernels", "mamba-ssm")
-FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "amx_bf16", "asimd", "sve", "bf16")
-"""Flags of a CPU that decide on speed, as Linux calls them."""
 ROUNDS = 5
 
 
@@ -51,7 +45,7 @@ def measure(settings: Settings, tell: Callable[[str], None] = lambda text: None)
     return {
         "cpu": cpu(),
         "device": torch.cuda.get_device_name() if settings.device == "cuda" else "cpu",
-        "versions": versions(),
+        "versions": {"scanseg": __version__, **machine.versions()},
         "backends": {op: default_backend(op, settings.device) for op in operators()},
         "rates": rates,
     }
@@ -59,33 +53,16 @@ def measure(settings: Settings, tell: Callable[[str], None] = lambda text: None)
 
 def cpu() -> dict[str, Any]:
     """Model, cores, flags and memory of the CPU."""
-    entries = _cpuinfo()
-    flags = entries.get("flags", entries.get("Features", "")).split()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    try:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        memory = None
+    flags = machine.cpu_flags()
     return {
-        "model": entries.get("model name") or platform.processor() or platform.machine(),
-        "cores": cores,
-        "flags": [flag for flag in FLAGS if flag in flags],
+        "model": machine.cpu_model(),
+        "cores": machine.cores(),
+        "flags": flags,
         "amx": "amx_bf16" in flags,
         "avx512_bf16": "avx512_bf16" in flags,
-        "memory_bytes": memory,
+        "memory_bytes": machine.memory_bytes(),
         "system": platform.platform(),
     }
-
-
-def versions() -> dict[str, str]:
-    """Version of Python, of scanseg and of each package that matters and is installed."""
-    found = {"python": platform.python_version(), "scanseg": __version__}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _rates(settings: Settings) -> Mapping[str, tuple[Callable[[], Callable[[], object]], float]]:
@@ -120,13 +97,3 @@ def _rates(settings: Settings) -> Mapping[str, tuple[Callable[[], Callable[[], o
         "conv3d_float32": (convolution, 2.0 * 27 * channels**2 * voxels),
         "copy": (copy, 2.0 * 4 * numbers),
     }
-
-
-def _cpuinfo() -> dict[str, str]:
-    """Entries of the first processor, on Linux."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return {}
-    lines = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
-    return {key.strip(): value.strip() for key, _, value in lines}

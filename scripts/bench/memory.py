@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ..errors import reason
 from .child import in_child
-from .guard import reason
 from .models import BOT, ENC, MODES, MSVM, plan
 from .networks import peak_of
 from .session import Row, Session

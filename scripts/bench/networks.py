@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
+from ..errors import reason
 from . import operations
 from .child import in_child, peak_bytes
-from .guard import reason
 from .models import BOT, ENC, MSVM, OURS, PEERS, make, plan, prepare, run
 from .session import Row, Session, Settings
 

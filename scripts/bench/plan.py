@@ -3,40 +3,14 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from ..new.memory import GIB, Memory, msvm_gib, xlstm_gib
-from ..new.topology import Topology
+from ..memory import GIB, Memory, bundle_gib, largest_batch
+from ..tables import Table, gigabytes, span
 from .bundles import RECIPES, config
 from .session import Row
-from .show import Table, gigabytes, span
 
 PRECISIONS = {"training, float32": False, "training, mixed precision": True}
-MOST = 4096
-"""Larger batches are not looked for."""
-
-
-def gib_of(content: Mapping[str, Any], batch: int, mixed: bool) -> float:
-    """Memory of a training of a bundle in GiB, as estimated.
-
-    Args:
-        content: its train.json, with overrides.
-        batch: patches or slices in a batch.
-        mixed: whether in mixed precision; for MSVM-UNet there is an estimate for float32 only, which is used for both.
-    """
-    if "roi_size" in content:
-        return msvm_gib(content["roi_size"], batch)
-    network, patch = content["network_def"], tuple(content["patch_size"])
-    strides, kernels = (_per_axis(network[key], len(patch)) for key in ("strides", "kernel_sizes"))
-    topology = Topology(strides, kernels, patch)
-    classes = len(content["class_names"]) + 1
-    return xlstm_gib(topology, batch, network["in_channels"], classes, mixed, content["variant"])
-
-
-def largest(content: Mapping[str, Any], mixed: bool, gib: float) -> int:
-    """The largest batch whose training fits into so many GiB; 0 where not even one patch does."""
-    return next((batch for batch in range(MOST) if gib_of(content, batch + 1, mixed) > gib), MOST)
 
 
 def tables(memory: Memory, rows: Sequence[Row] = ()) -> Iterator[Table]:
@@ -61,14 +35,14 @@ def _estimated(memory: Memory, rows: Sequence[Row]) -> Table:
         for mode, mixed in PRECISIONS.items():
             if mixed and "roi_size" in content:
                 continue
-            batch = largest(content, mixed, memory.gib)
+            batch = largest_batch(content, mixed, memory.gib)
             lines.append(
                 (
                     bundle,
                     " × ".join(map(str, size)),
                     mode,
-                    f"{recipe} ({gib_of(content, recipe, mixed):.1f} GiB)",
-                    f"{batch} ({gib_of(content, batch, mixed):.1f} GiB)" if batch else "none",
+                    f"{recipe} ({bundle_gib(content, recipe, mixed):.1f} GiB)",
+                    f"{batch} ({bundle_gib(content, batch, mixed):.1f} GiB)" if batch else "none",
                     "" if mixed else _step(bundle, rows),
                 )
             )
@@ -102,7 +76,3 @@ def _step(bundle: str, rows: Sequence[Row]) -> str:
         return ""
     seconds = statistics.median(found[0]["step_seconds"])
     return f"{span(seconds)}, batch of {found[0]['overrides']['batch_size']}"
-
-
-def _per_axis(values: Sequence[Any], dims: int) -> tuple[tuple[int, ...], ...]:
-    return tuple((value,) * dims if isinstance(value, int) else tuple(value) for value in values)

@@ -11,8 +11,8 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
+from ..errors import reason
 from .child import in_child
-from .guard import reason
 from .models import BOT, ENC, MSVM, make, run
 from .session import Row, Session, Settings
 

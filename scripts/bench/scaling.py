@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 
+from components import machine
 from components.kernels import backends
 
-from . import kernels
-from .guard import reason
-from .limits import cpu
+from .. import kernel_cases
+from ..errors import reason
 from .models import BOT, MSVM, prepare
 from .session import Row, Session
 from .timing import Run
@@ -23,7 +23,7 @@ SLICE_NETWORKS = (MSVM, "SwinUNETR", "DynUNet")
 def measure_mlstm(session: Session) -> Iterator[Row]:
     """The mLSTM over tokens, each back end."""
     points = session.settings.size((420, 840, 1680, 3360, 6720, 13440, 26880), (32, 64))
-    yield from _kernel(session, "mlstm", "tokens", points, lambda n: kernels.mlstm_case(n, session.settings))
+    yield from _kernel(session, "mlstm", "tokens", points, lambda n: kernel_cases.mlstm_case(n, session.settings))
 
 
 def measure_cross_scan(session: Session) -> Iterator[Row]:
@@ -31,7 +31,7 @@ def measure_cross_scan(session: Session) -> Iterator[Row]:
     points = session.settings.size((7, 14, 28, 56, 112, 224), (4, 8))
     yield from _kernel(
         session, "cross_selective_scan", "edge of the image", points,
-        lambda n: kernels.cross_case(session.settings.size(96, 16), n, session.settings),
+        lambda n: kernel_cases.cross_case(session.settings.size(96, 16), n, session.settings),
     )  # fmt: skip
 
 
@@ -58,7 +58,7 @@ def measure_batch(session: Session) -> Iterator[Row]:
 def measure_threads(session: Session) -> Iterator[Row]:
     """Networks over the number of threads: 1, 2, 4 … and all cores."""
     settings = session.settings
-    cores = cpu()["cores"]
+    cores = machine.cores()
     points = sorted({n for n in (1, 2, 4, 8, 16, 32, 64, 128) if n <= cores} | {cores})
     plans = {MSVM: ("slices", None), "SwinUNETR": ("slices", None), BOT: ("mri", settings.size((24, 96, 128), None))}
 
@@ -85,11 +85,11 @@ def _threaded(run: Run, threads: int, after: int) -> Run:
 
 
 def _kernel(
-    session: Session, op: str, axis: str, points: Sequence[int], case: Callable[[int], kernels.Case]
+    session: Session, op: str, axis: str, points: Sequence[int], case: Callable[[int], kernel_cases.Case]
 ) -> Iterator[Row]:
     device = session.settings.device
     names = [b.name for b in backends(op) if b.available and device in b.devices]
-    makers = {name: lambda n, name=name: kernels.call(op, case(n), name, kernels.FORWARD) for name in names}
+    makers = {name: lambda n, name=name: kernel_cases.call(op, case(n), name, kernel_cases.FORWARD) for name in names}
     yield from _curve(session, axis, points, makers)
 
 

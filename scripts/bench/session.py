@@ -16,6 +16,7 @@ from components.validation import check_choice
 
 from ..data.dataset import new_folder
 from ..data.sample import SAMPLES
+from ..kernel_cases import Inputs
 from .timing import BLOCK, Run, in_turns
 
 Row = dict[str, Any]
@@ -24,28 +25,18 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How to measure.
+class Settings(Inputs):
+    """How to measure, and on what: the seed is that of the weights, too; numbers of a quick run say nothing.
 
     Args:
         repeats: timed runs of each alternative.
         threads: CPU threads.
-        seed: of the inputs and the weights.
-        quick: tiny networks and inputs, to see that all works run; the numbers say nothing.
-        device: "cpu" or "cuda".
         weights: file of weights for the agreement of the precisions, or None.
     """
 
     repeats: int = 7
     threads: int = 1
-    seed: int = 0
-    quick: bool = False
-    device: str = "cpu"
     weights: str | None = None
-
-    def size(self, full: Any, tiny: Any) -> Any:
-        """The first, or the second in a quick measurement."""
-        return tiny if self.quick else full
 
 
 @dataclass

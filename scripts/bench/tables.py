@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ..tables import Table, digits, gigabytes, span
 from .bars import BARS
 from .processes import COUNTS, LINKS, efficiency
 from .session import Row
-from .show import Table, digits, gigabytes, span
 from .timing import median_ratio
 from .works import GROUPS, WORKS
 

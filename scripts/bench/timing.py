@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
-from .guard import reason
+from ..errors import reason
 
 Run = Callable[[], object]
 Tell = Callable[[str], None]

@@ -16,11 +16,11 @@ from monai.bundle import ConfigWorkflow
 
 from components.runs.allocator import keep_freed_memory
 
-from ..new.memory import available
+from ..errors import reason
+from ..memory import available, bundle_gib
 from .bundles import config, training_overrides
 from .child import in_child, peak_bytes
-from .guard import reason, shared_bytes
-from .plan import gib_of
+from .guard import shared_bytes
 from .session import Row, Session
 
 ITERATIONS = 10
@@ -56,7 +56,7 @@ def _guarded(
     """Run a training in a process of its own if it fits into the memory."""
     session.tell(f"{bundle}, {name}")
     row: Row = {"case": bundle, "name": name, "overrides": values}
-    needed, free = gib_of(config(bundle, values)[1], values["batch_size"], values["amp"]), available()
+    needed, free = bundle_gib(config(bundle, values)[1], values["batch_size"], values["amp"]), available()
     try:
         if needed > free.gib:
             raise MemoryError

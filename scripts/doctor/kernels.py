@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import torch
 
 from components.kernels import BackendRecord, backends, default_backend, operators
+from components.machine import accelerator
 
-from ..bench.guard import reason
-from ..bench.kernels import CASES, FORWARD, Case, call
-from ..bench.session import Settings
+from ..errors import reason
+from ..kernel_cases import CASES, FORWARD, Case, Inputs, call
 from .finding import NOTE, PROBLEM, Finding
 
 TOPIC = "Kernels"
@@ -20,10 +20,9 @@ TOLERANCE = 1e-3
 
 def findings() -> Iterator[Finding]:
     """Each back end of each operator, tried on a tiny input of the device that it would be used on."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    settings = Settings(quick=True, device=device)
+    device = accelerator()
     for op in operators():
-        case = CASES[op](settings)[0]
+        case = CASES[op](Inputs(quick=True, device=device))[0]
         definition = call(op, case, "naive", FORWARD)()
         for record in backends(op):
             yield _backend(op, record, case, definition, device)

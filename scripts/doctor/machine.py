@@ -9,10 +9,11 @@ from pathlib import Path
 
 import torch
 
-from ..bench.limits import cpu
-from ..bench.show import gigabytes
+from components import machine
+
 from ..errors import UserError
-from ..new.memory import GIB, available
+from ..memory import GIB, available
+from ..tables import gigabytes
 from .finding import NOTE, PROBLEM, Finding
 
 TOPIC = "Machine"
@@ -31,12 +32,12 @@ def findings() -> Iterator[Finding]:
 
 
 def _processor() -> Iterator[Finding]:
-    found = cpu()
-    yield Finding(TOPIC, "CPU", f"{found['model']}, {found['cores']} cores, {', '.join(found['flags']) or 'no AVX2'}")
-    units = [name for name, flag in FAST.items() if flag in found["flags"]]
+    flags, cores = machine.cpu_flags(), machine.cores()
+    yield Finding(TOPIC, "CPU", f"{machine.cpu_model()}, {cores} cores, {', '.join(flags) or 'no AVX2'}")
+    units = [name for name, flag in FAST.items() if flag in flags]
     text = ", ".join(units) if units else "none: --amp true saves memory on this CPU, and little time"
     yield Finding(TOPIC, "bfloat16 units", text)
-    threads, cores = torch.get_num_threads(), found["cores"]
+    threads = torch.get_num_threads()
     if threads > cores:
         text = f"{threads}, more than the {cores} cores: they wait for each other"
         yield Finding(TOPIC, "threads", text, PROBLEM, f"export OMP_NUM_THREADS={cores}")
@@ -48,7 +49,7 @@ def _processor() -> Iterator[Finding]:
 
 
 def _memory() -> Finding:
-    total = cpu()["memory_bytes"]
+    total = machine.memory_bytes()
     try:
         free = f"{available()}"
     except UserError:

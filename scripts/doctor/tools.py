@@ -7,11 +7,11 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..bench.bundles import config
-from ..bench.plan import gib_of, largest
 from ..checkout import ROOT, bundle_names
+from ..data.dataset import read_json
 from ..errors import UserError
-from ..new.memory import available
+from ..memory import available, bundle_gib, largest_batch
+from ..predict.bundle import find_bundle
 from .finding import NOTE, PROBLEM, Finding
 
 TOPIC = "Around the networks"
@@ -44,16 +44,17 @@ def _label() -> Finding:
 def _bundle(name: str) -> Finding:
     """Its weights, and how large a batch this machine trains."""
     try:
-        root, content = config(name)
+        root = find_bundle(name)
+        content = read_json(root / "configs" / "train.json")
         memory = available()
         recipe = content["batch_size"]
-        batch = largest(content, memory.mixed, memory.gib)
+        batch = largest_batch(content, memory.mixed, memory.gib)
     except (UserError, LookupError, TypeError, ValueError) as error:
         return Finding(TOPIC, name, f"its train.json cannot be read: {error}", PROBLEM, f"scanseg zoo verify {name}")
     weights = "with weights" if (root / "models" / "model.pt").is_file() else "without weights"
     if batch >= recipe:
         return Finding(TOPIC, name, f"{weights}; the recipe's batch of {recipe} fits into {memory.gib:.1f} GiB")
-    needed = gib_of(content, recipe, memory.mixed)
+    needed = bundle_gib(content, recipe, memory.mixed)
     text = f"{weights}; the recipe's batch of {recipe} takes about {needed:.1f} GiB, {memory.gib:.1f} are free"
     remedy = f"--batch_size {batch}" if batch else "a smaller patch"
     return Finding(TOPIC, name, text, NOTE, remedy)

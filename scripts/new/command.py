@@ -14,12 +14,12 @@ from ..checkout import ROOT
 from ..data.dataset import PARTS, Dataset
 from ..data.work import process_count
 from ..errors import UserError
+from ..memory import available, given
 from .base import Base, find_base, fitting
 from .datafolder import Form, fill
 from .describe import Bundle, readme, text
 from .files import is_nifti
 from .measure import Measured, Measurement, measure, summarise
-from .memory import available, given
 from .plan import Plan, plan
 from .sources import Source, Sources, find_sources
 from .split import split

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ..errors import UserError
+from ..memory import Memory, msvm_gib, xlstm_gib
 from .measure import Measurement
-from .memory import Memory, msvm_gib, xlstm_gib
 from .topology import (
     ANISOTROPY,
     Topology,

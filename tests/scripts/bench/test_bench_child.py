@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from scripts.bench.child import in_child, peak_bytes
-from scripts.bench.guard import ChildError, reason, shared_bytes, status_bytes, within_memory
+from scripts.bench.guard import ChildError, shared_bytes, status_bytes, within_memory
 from scripts.bench.session import Settings
+from scripts.errors import reason
 
 QUICK = Settings(quick=True)
 

@@ -5,7 +5,7 @@ from bench_records import row
 
 from scripts.bench import plan
 from scripts.bench.bundles import RECIPES, config
-from scripts.new.memory import GIB, Memory, msvm_gib, xlstm_gib
+from scripts.memory import GIB, Memory, bundle_gib, largest_batch, msvm_gib, xlstm_gib
 from scripts.new.topology import topology
 
 
@@ -14,17 +14,17 @@ from scripts.new.topology import topology
 @pytest.mark.parametrize("gib", [4.0, 16.0, 80.0])
 def test_largest_batch_fits_and_the_next_does_not(bundle, mixed, gib):
     _, content = config(bundle)
-    batch = plan.largest(content, mixed, gib)
-    assert plan.gib_of(content, batch, mixed) <= gib or batch == 0
-    assert plan.gib_of(content, batch + 1, mixed) > gib
+    batch = largest_batch(content, mixed, gib)
+    assert bundle_gib(content, batch, mixed) <= gib or batch == 0
+    assert bundle_gib(content, batch + 1, mixed) > gib
 
 
 def test_memory_is_that_of_the_planner():
     _, mri = config("xlstm_abdomen_mri_3d")
     found = topology([3.0, 1.19, 1.19], [48, 160, 224])
-    assert plan.gib_of(mri, 2, True) == xlstm_gib(found, 2, 1, 14, mixed=True, variant="bot")
+    assert bundle_gib(mri, 2, True) == xlstm_gib(found, 2, 1, 14, mixed=True, variant="bot")
     _, synapse = config("msvm_synapse")
-    assert plan.gib_of(synapse, 3, False) == msvm_gib((224, 224), 3)
+    assert bundle_gib(synapse, 3, False) == msvm_gib((224, 224), 3)
 
 
 def test_every_bundle_is_planned():

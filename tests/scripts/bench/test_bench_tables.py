@@ -4,9 +4,9 @@ import pytest
 from bench_records import record, row
 
 from scripts.bench.bars import BARS
-from scripts.bench.show import Table, digits, span
 from scripts.bench.tables import tables
 from scripts.bench.works import WORKS
+from scripts.tables import Table, digits, span
 
 
 def only(found, group):

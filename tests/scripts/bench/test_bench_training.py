@@ -58,7 +58,7 @@ def test_networks_of_the_bundles():
 
 
 def test_training_that_does_not_fit_is_not_started(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "gib_of", lambda *_: 10_000.0)
+    monkeypatch.setattr(training, "bundle_gib", lambda *_: 10_000.0)
     monkeypatch.setattr(training, "in_child", None)
     (found,) = training.measure_epoch("msvm_acdc", Session(Settings(), tmp_path))
     assert found["failed"].startswith("about 10000.0 GiB are needed; ")

@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 from scripts.errors import UserError
+from scripts.memory import Memory, xlstm_gib
 from scripts.new.measure import Intensities, Measurement
-from scripts.new.memory import Memory, xlstm_gib
 from scripts.new.plan import plan, slice_order
 
 

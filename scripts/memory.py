@@ -10,13 +10,13 @@ is within 3 % of every peak in float32, and 2 to 13 % above it in mixed precisio
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any, Protocol
 
-from ..errors import UserError
-from .topology import Topology
+from components import machine
+
+from .errors import UserError
 
 GIB = 2**30
 BYTES = {False: 16.8, True: 9.6}
@@ -28,6 +28,26 @@ MSVM_BYTES = 6400.0
 FIXED_GIB = 1.5
 """Weights, gradients, the optimiser's momentum and an average of the weights (16 bytes for each of up to 48 million
 parameters: 0.7 GiB), and what the libraries themselves need: on a CPU the process had 0.9 to 1.3 GB beside the maps."""
+LARGEST_BATCH = 4096
+"""Larger ones are not looked for."""
+
+
+class Stages(Protocol):
+    """What the estimate needs of a U-Net: the stride into each stage, the channels of each, and the patch."""
+
+    @property
+    def strides(self) -> Sequence[Sequence[int]]: ...  # noqa: D102
+    @property
+    def features(self) -> Sequence[int]: ...  # noqa: D102
+    @property
+    def patch_size(self) -> Sequence[int]: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class _Stages:
+    strides: Sequence[Sequence[int]]
+    features: Sequence[int]
+    patch_size: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -70,14 +90,14 @@ def available() -> Memory:
     if torch.cuda.is_available():
         total = torch.cuda.mem_get_info()[1]
         return Memory(total / GIB, True, f"the GPU of this machine, {torch.cuda.get_device_name()}")
-    free = [value for value in (_free_of_system(), _free_of_group()) if value is not None]
-    if not free:
+    free = machine.free_memory_bytes()
+    if free is None:
         raise UserError("the system does not tell how much memory is free: give the GiB with --memory")
-    return Memory(min(free) / GIB, False, "free main memory of this machine, which has no GPU for CUDA")
+    return Memory(free / GIB, False, "free main memory of this machine, which has no GPU for CUDA")
 
 
 def xlstm_gib(
-    found: Topology, batch: int, channels: int, classes: int, mixed: bool = True, variant: str = "bot"
+    found: Stages, batch: int, channels: int, classes: int, mixed: bool = True, variant: str = "bot"
 ) -> float:
     """Memory for a training of xLSTM-UNet in GiB.
 
@@ -105,7 +125,7 @@ def xlstm_gib(
     return FIXED_GIB + batch * (BYTES[mixed] * numbers + VIL_BYTES * vil + io) / GIB
 
 
-def stage_numbers(found: Topology) -> Sequence[float]:
+def stage_numbers(found: Stages) -> Sequence[float]:
     """Voxels × features of each stage's map for one patch."""
     size = [float(n) for n in found.patch_size]
     numbers = []
@@ -125,24 +145,22 @@ def msvm_gib(size: Sequence[int], batch: int) -> float:
     return FIXED_GIB + batch * MSVM_BYTES * math.prod(size) / GIB
 
 
-def _free_of_system() -> int | None:
-    """Free main memory in bytes, with what the system would give up of its caches."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration, ValueError, IndexError):
-        pass
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    except (AttributeError, ValueError, OSError):
-        return None
+def bundle_gib(content: Mapping[str, Any], batch: int, mixed: bool) -> float:
+    """Memory for a training of a bundle in GiB.
+
+    Args:
+        content: its train.json, with overrides.
+        batch: patches or slices in a batch.
+        mixed: whether in mixed precision; for MSVM-UNet there is an estimate for float32 only, which is used for both.
+    """
+    if "roi_size" in content:
+        return msvm_gib(content["roi_size"], batch)
+    network, patch = content["network_def"], tuple(content["patch_size"])
+    strides = [(step,) * len(patch) if isinstance(step, int) else tuple(step) for step in network["strides"]]
+    stages, classes = _Stages(strides, network["features"], patch), len(content["class_names"]) + 1
+    return xlstm_gib(stages, batch, network["in_channels"], classes, mixed, content["variant"])
 
 
-def _free_of_group() -> int | None:
-    """What a container is still allowed to use, in bytes."""
-    folder = Path("/sys/fs/cgroup")
-    try:
-        limit, used = ((folder / name).read_text(encoding="ascii").strip() for name in ("memory.max", "memory.current"))
-        return None if limit == "max" else max(0, int(limit) - int(used))
-    except (OSError, ValueError):
-        return None
+def largest_batch(content: Mapping[str, Any], mixed: bool, gib: float) -> int:
+    """The largest batch whose training fits into so many GiB; 0 where not even one patch does."""
+    return next((n for n in range(LARGEST_BATCH) if bundle_gib(content, n + 1, mixed) > gib), LARGEST_BATCH)

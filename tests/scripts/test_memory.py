@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 
+from components import machine
 from components.networks import MSVMUNet, XLSTMUNet
+from scripts import memory
 from scripts.errors import UserError
-from scripts.new import memory
 from scripts.new.topology import topology
 
 
@@ -66,14 +67,11 @@ def test_memory_of_this_machine():
     assert str(found).endswith(f": {found.gib:.1f} GiB")
 
 
-def test_container_that_may_use_less_counts(monkeypatch):
+def test_memory_that_the_system_does_not_tell(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(memory, "_free_of_system", lambda: 64 * memory.GIB)
-    monkeypatch.setattr(memory, "_free_of_group", lambda: 3 * memory.GIB)
+    monkeypatch.setattr(machine, "free_memory_bytes", lambda: 3 * memory.GIB)
     assert memory.available().gib == 3
-    monkeypatch.setattr(memory, "_free_of_group", lambda: None)
-    assert memory.available().gib == 64
-    monkeypatch.setattr(memory, "_free_of_system", lambda: None)
+    monkeypatch.setattr(machine, "free_memory_bytes", lambda: None)
     with pytest.raises(UserError, match="give the GiB with --memory"):
         memory.available()
 
