@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from components.images.endings import ending_of
+
 REMEDIES = {
     errno.ENOSPC: "make room there",
     errno.EDQUOT: "make room there, or ask for a larger quota",
@@ -23,7 +25,7 @@ REMEDIES = {
 
 
 def case_name(path: str | os.PathLike[str]) -> str:
-    """Name of a case: the file name without its extension, a compressed one such as ``.nii.gz`` included.
+    """Name of a case: the file name without its ending in any case, a compressed one such as ``.nii.gz`` included.
 
     MONAI's ``SaveImaged`` names its outputs in the same way, so that predictions are found again by this name.
 
@@ -35,7 +37,9 @@ def case_name(path: str | os.PathLike[str]) -> str:
         'case0008'
     """
     path = Path(path)
-    return Path(path.stem).stem if path.suffix == ".gz" else path.stem
+    if ending := ending_of(path):
+        return path.name[: -len(ending)]
+    return Path(path.stem).stem if path.suffix.lower() == ".gz" else path.stem
 
 
 @contextmanager

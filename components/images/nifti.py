@@ -1,4 +1,4 @@
-"""NIfTI files that are read to their end, so that damage is noticed wherever a file has a checksum."""
+"""NIfTI: read to its end, so that damage is noticed wherever a file has a checksum, and written."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 import nibabel as nib
+import numpy as np
 
 
 def read_nifti(path: str | Path) -> nib.Nifti1Image:
@@ -49,3 +50,19 @@ def _parsed(path: Path, raw: bytes | None) -> nib.Nifti1Image:
     except Exception as error:  # a damaged header makes nibabel fail in many ways
         told = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"it is no NIfTI image, or its header is damaged: {told}") from error
+
+
+def write_nifti(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
+    """Write an array as compressed NIfTI in mm; the same input gives the same bytes.
+
+    Args:
+        path: the file, ending in ``.nii.gz``; its folder is made where it is missing.
+        array: voxels with 3 axes, in the type to be stored.
+        affine: 4 × 4 matrix from voxel numbers to world positions in mm.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = nib.Nifti1Image(array, affine)
+    image.set_sform(affine, code="scanner")
+    image.set_qform(affine, code="scanner")
+    image.header.set_xyzt_units("mm")
+    nib.save(image, path)

@@ -7,6 +7,9 @@ import numpy as np
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from scipy.spatial.transform import Rotation
 
+DISPLAY = "PLS"
+"""Where the axes of a radiological display point to: rows to posterior, columns to the patient's left, slices to
+superior."""
 STORED = "stored"
 """Instead of letters: the axes as they are in the file."""
 NUDGE = Rotation.from_rotvec([1e-4, 2e-4, 3e-4]).as_matrix()
@@ -84,3 +87,17 @@ def reoriented(image: nib.Nifti1Image, axcodes: str | None) -> nib.Nifti1Image:
         ValueError: if ``axcodes`` are no three directions of the body.
     """
     return image.as_reoriented(turn(image.affine, axcodes))
+
+
+def unknown_grid(array: np.ndarray, axes: str) -> nib.Nifti1Image:
+    """An image of voxels of 1 mm, for arrays that come without a place in the world.
+
+    Args:
+        array: voxels with 3 axes.
+        axes: where the axes point to, for example "PLS".
+    """
+    affine = np.zeros((4, 4))
+    affine[3, 3] = 1
+    for axis, (world, sign) in enumerate(axcodes2ornt(tuple(axes))):
+        affine[int(world), axis] = sign
+    return nib.Nifti1Image(array, affine)

@@ -5,29 +5,57 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from monai.config import KeysCollection
-from monai.data import ImageReader, NibabelReader
+from monai.data import ImageReader, NibabelReader, PILReader
 from monai.data.utils import correct_nifti_header_if_necessary
 from monai.transforms import LoadImage, LoadImaged
 from monai.utils import ensure_tuple
+from PIL import Image
 
 from components.errors import one_line
-from components.images.nifti import read_nifti
-from components.images.pictures import check_picture
+from components.images.endings import is_volume
+from components.images.intensities import rgb8
+from components.images.pictures import read_picture
+from components.images.volumes import read_volume
 
 HINT = "replace or leave out the file; `scanseg data check DATASET_DIR` looks for all faults of a data set"
 NO_READER = "there is no reader here for this kind of file: convert it to NIfTI, or use `scanseg predict`"
-PNG = ".png"
 
 
 class WholeNibabelReader(NibabelReader):
-    """MONAI's reader of NIfTI on top of :func:`~components.images.nifti.read_nifti`, with MONAI's arguments."""
+    """MONAI's reader of NIfTI for volumes of any format, read by :func:`~components.images.volumes.read_volume`."""
+
+    def verify_suffix(self, filename: Sequence[str] | str) -> bool:
+        """Whether all files are volumes by their endings, in any case."""
+        return all(map(is_volume, ensure_tuple(filename)))
 
     def read(self, data: Sequence[str] | str, **kwargs: Any) -> Any:
         """Read one file, or several, to be stacked as channels."""
         self.filenames = ensure_tuple(data)
-        images = [correct_nifti_header_if_necessary(read_nifti(name)) for name in self.filenames]
+        images = [correct_nifti_header_if_necessary(read_volume(name)) for name in self.filenames]
         return images if len(images) > 1 else images[0]
+
+
+class WholePILReader(PILReader):
+    """MONAI's reader of pictures, read by :func:`~components.images.pictures.read_picture`: as they are displayed.
+
+    With a converter a picture is first made 8-bit colours, stretched where it is deeper, as ``scanseg predict`` does.
+    Without one it is a label map: the numbers of the file.
+    """
+
+    def read(self, data: Sequence[str] | str, **kwargs: Any) -> Any:
+        """Read one file, or several, to be stacked as channels."""
+        images = [self._image(name) for name in ensure_tuple(data)]
+        return images if len(images) > 1 else images[0]
+
+    def _image(self, name: str) -> Image.Image:
+        if callable(self.converter):
+            return self.converter(Image.fromarray(rgb8(read_picture(name).array)))
+        numbers = read_picture(name, numbers=True).array
+        if numbers.dtype not in (np.uint8, np.uint16, np.int32, np.float32):  # all that Pillow can hold
+            numbers = numbers.astype(np.float32 if numbers.dtype.kind == "f" else np.int32)
+        return Image.fromarray(numbers)
 
 
 class _LoadImage(LoadImage):
@@ -35,9 +63,6 @@ class _LoadImage(LoadImage):
         if reader is None and not self.auto_select:
             reader = self.readers[-1]  # the one that was asked for, and its errors: MONAI would try all others
         try:
-            for name in ensure_tuple(filename):
-                if str(name).lower().endswith(PNG):
-                    check_picture(name)
             return super().__call__(filename, reader)
         except Exception as error:
             name = ", ".join(map(str, ensure_tuple(filename)))
@@ -49,7 +74,8 @@ class _LoadImage(LoadImage):
 class LoadWholeImaged(LoadImaged):
     """MONAI's ``LoadImaged`` that notices a damaged file wherever it has a checksum, and names it.
 
-    Compressed NIfTI and PNG have checksums. In other files damage is noticed where it makes them unreadable.
+    Volumes and pictures of all formats of :mod:`components.images` are read. Compressed NIfTI and PNG have checksums.
+    In other files damage is noticed where it makes them unreadable.
 
     Args:
         keys: keys of the files.
@@ -71,6 +97,7 @@ class LoadWholeImaged(LoadImaged):
         self, keys: KeysCollection, reader: str | None = None, allow_missing_keys: bool = False, **kwargs: Any
     ) -> None:
         super().__init__(keys, allow_missing_keys=allow_missing_keys)
-        self._loader = _LoadImage(reader, image_only=True, **kwargs)
+        whole = {"PILReader": WholePILReader, "NibabelReader": WholeNibabelReader}.get(reader)
+        self._loader = _LoadImage(reader if whole is None else whole(**kwargs), image_only=True, **kwargs)
         if reader is None:
             self._loader.register(WholeNibabelReader())

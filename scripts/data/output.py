@@ -11,10 +11,11 @@ import numpy as np
 from PIL import Image
 
 from components.files import replacing
+from components.images.intensities import rgb8
+from components.images.nifti import write_nifti
+from components.images.pictures import is_png, read_picture
 
 from .dataset import Item, item_paths
-from .nifti import save
-from .reading import is_rgb_png
 
 
 class Output:
@@ -48,7 +49,7 @@ class Output:
         item = self._enter(part, name, ".nii.gz", label, ("image", "label"))
         for key, array in (("image", image), ("label", label.astype(np.uint8))):
             with replacing(self.folder / item[key]) as partial:
-                save(partial, array, affine)
+                write_nifti(partial, array, affine)
 
     def slices(self, part: str, name: str, image: np.ndarray, label: np.ndarray, affine: np.ndarray) -> None:
         """Write each slice of a volume as a case of its own, ``NAME_slice000`` and so on; arguments as of volume."""
@@ -72,13 +73,11 @@ class Output:
         keys = ("image", "label") if instances is None else ("image", "label", "instances")
         item = self._enter(part, name, ".png", label, keys)
         with replacing(self.folder / item["image"]) as partial:
-            if isinstance(image, Path) and is_rgb_png(image):
+            picture = read_picture(image) if isinstance(image, Path) else None
+            if picture is not None and picture.plain and picture.array.ndim == 3 and is_png(image):
                 shutil.copyfile(image, partial)
-            elif isinstance(image, Path):
-                with Image.open(image) as opened:
-                    opened.convert("RGB").save(partial)
             else:
-                Image.fromarray(image).save(partial)
+                Image.fromarray(image if picture is None else rgb8(picture.array)).save(partial)
         maps = {"label": label.astype(np.uint8)}
         if instances is not None:
             maps["instances"] = numbered(instances)

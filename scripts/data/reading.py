@@ -15,17 +15,18 @@ import nibabel as nib
 import numpy as np
 from PIL import Image
 
-from components.images.pictures import check_picture
+from components.images import pictures
+from components.images.orientation import DISPLAY, reoriented
+from components.images.volumes import read_volume
 
 from ..errors import UserError
-from .nifti import load
 
 DAMAGE = (
     OSError, EOFError, ValueError, TypeError, KeyError, SyntaxError, OverflowError, MemoryError, RuntimeError,
-    struct.error, tokenize.TokenError, zlib.error, zipfile.BadZipFile, Image.DecompressionBombError,
+    ImportError, struct.error, tokenize.TokenError, zlib.error, zipfile.BadZipFile, Image.DecompressionBombError,
     nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError,
 )  # fmt: skip
-"""What the readers raise on a damaged file."""
+"""What the readers raise on a damaged file, or where a library is missing for it."""
 
 
 @contextmanager
@@ -51,11 +52,24 @@ def read_nifti(path: Path) -> tuple[np.ndarray, nib.Nifti1Image]:
     """Voxels of an image with 3 axes, rows to posterior, columns to the patient's left, and the image itself.
 
     Raises:
-        UserError: if it is damaged.
+        UserError: if it is damaged, or has other axes.
     """
     with naming(path):
-        image = load(path)
+        image = read_volume(path)
+        if image.ndim != 3:
+            raise ValueError(f"it has shape {image.shape}, but an image with 3 axes is needed")
+        image = reoriented(image, DISPLAY)
         return np.asanyarray(image.dataobj), image
+
+
+def read_picture(path: Path, numbers: bool = False) -> np.ndarray:
+    """The array of :func:`components.images.pictures.read_picture`.
+
+    Raises:
+        UserError: if it is damaged, or no picture that can be used.
+    """
+    with naming(path):
+        return pictures.read_picture(path, numbers).array
 
 
 def read_arrays(path: Path, *names: Sequence[str]) -> list[np.ndarray]:
@@ -74,32 +88,6 @@ def read_arrays(path: Path, *names: Sequence[str]) -> list[np.ndarray]:
                 return [file[_which(path, file, wanted)][()] for wanted in names]
         with np.load(path, allow_pickle=False) as file:
             return [file[_which(path, file, wanted)] for wanted in names]
-
-
-def read_picture(path: Path) -> np.ndarray:
-    """A picture of two axes as stored: H × W, or H × W × 3 for colours, in its own type; transparency is dropped.
-
-    Raises:
-        UserError: if it is damaged, or of a kind that needs tifffile and this is missing.
-    """
-    with naming(path):
-        check_picture(path)
-        with Image.open(path) as image:
-            deep_colour = image.mode in ("RGB", "RGBA") and _bits(image) > 8
-            if not deep_colour and image.mode in ("L", "I", "F", "I;16", "I;16B", "I;16L", "RGB"):
-                return np.array(image)
-            if not deep_colour:
-                return np.array(image.convert("L" if image.mode in ("1", "LA") else "RGB"))
-        if path.suffix.lower() not in (".tif", ".tiff"):
-            raise ValueError("colours of more than 8 bits can only be read from TIFF: convert the file")
-        return _flat(_tifffile(path).imread(path))
-
-
-def is_rgb_png(path: Path) -> bool:
-    """Whether a picture is stored as it has to be in a data set already: PNG, three colours of 8 bits."""
-    with naming(path), Image.open(path) as image:
-        image.load()
-        return image.format == "PNG" and image.mode == "RGB" and _bits(image) == 8
 
 
 def same_shape(image: np.ndarray, label: np.ndarray, axes: int | None = None) -> None:
@@ -121,23 +109,6 @@ def stacked(arrays: Sequence[np.ndarray]) -> np.ndarray:
     return np.stack(arrays, axis=-1)
 
 
-def _bits(image: Image.Image) -> int:
-    stored = " ".join(str(entry) for entry in image.tile)
-    if ";16" in stored:
-        return 16
-    bits = getattr(image, "tag_v2", {}).get(258, 8)
-    return max(bits) if isinstance(bits, tuple) else int(bits)
-
-
-def _flat(array: np.ndarray) -> np.ndarray:
-    array = np.squeeze(array)
-    if array.ndim == 3 and array.shape[0] in (3, 4) and array.shape[2] not in (3, 4):
-        array = np.moveaxis(array, 0, -1)
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
-        raise ValueError(f"it has shape {array.shape}, but a picture of one or three colours is needed")
-    return array if array.ndim == 2 else array[..., :3]
-
-
 def _which(path: Path, stored: Sequence[str], wanted: Sequence[str]) -> str:
     for name in wanted:
         if name in stored:
@@ -151,11 +122,3 @@ def _h5py(path: Path) -> ModuleType:
     except ImportError as error:
         raise UserError(f"{path} is an HDF5 file, which needs h5py: pip install h5py") from error
     return h5py
-
-
-def _tifffile(path: Path) -> ModuleType:
-    try:
-        import tifffile
-    except ImportError as error:
-        raise UserError(f"{path} is a TIFF of deep colours, which needs tifffile: pip install tifffile") from error
-    return tifffile

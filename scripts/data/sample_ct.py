@@ -8,8 +8,8 @@ import numpy as np
 
 from .dataset import Dataset
 from .labels import CLASSES, remap
-from .nifti import load
 from .output import Output
+from .reading import read_nifti
 
 NAME = "TotalSegmentator CT sample"
 
@@ -27,7 +27,7 @@ def build(folder: Path) -> Dataset:
     Returns:
         The description, with the lists of what was written.
     """
-    image, total = load(SOURCE / "ct.nii.gz"), load(SOURCE / "ct_total_labels.nii.gz")
+    image, total = (read_nifti(SOURCE / f"ct{end}.nii.gz")[1] for end in ("", "_total_labels"))
     hounsfield = np.asanyarray(image.dataobj)
     voxels = hounsfield.astype(np.int16)
     if not np.array_equal(voxels, hounsfield):

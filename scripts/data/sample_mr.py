@@ -8,8 +8,8 @@ import numpy as np
 
 from .dataset import Dataset
 from .labels import CLASSES, remap, table_by_name
-from .nifti import load
 from .output import Output
+from .reading import read_nifti
 from .sample_ct import SOURCE
 
 NAME = "TotalSegmentator MR sample"
@@ -31,7 +31,7 @@ def build(folder: Path) -> Dataset:
     Returns:
         The description, with the lists of what was written.
     """
-    image, total = load(SOURCE / "mr.nii.gz"), load(SOURCE / "mr_total_labels.nii.gz")
+    image, total = (read_nifti(SOURCE / f"mr{end}.nii.gz")[1] for end in ("", "_total_labels"))
     voxels = np.asanyarray(image.dataobj)
     table, _ = table_by_name(BUNDLE, TOTAL_NAMES)
     others = set(range(LARGEST_TOTAL_LABEL)) - set(table)

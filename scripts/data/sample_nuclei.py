@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
+from components.images.intensities import stretched_rgb
+
 from .dataset import Dataset
 from .labels import CLASSES
 from .output import Output
 from .reading import read_picture
 from .sample_ct import SOURCE
-from .sources.cells import stretched_rgb
 
 NAME = "StarDist nuclei sample"
 BUNDLE = "xlstm_cells"

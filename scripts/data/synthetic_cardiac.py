@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
+from components.images.intensities import unit_range
+from components.images.orientation import unknown_grid
+
 from .dataset import Dataset
 from .labels import CLASSES
-from .nifti import unknown_grid
 from .output import Output
-from .sources.acdc import unit_range
 
 NAME = "Synthetic cardiac MR sample"
 BUNDLE = "msvm_acdc"

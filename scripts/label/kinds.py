@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from components.images.endings import PICTURES, VOLUMES, is_picture
+
 from ..errors import UserError
 from ..predict.bundle import Bundle
-
-PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
-VOLUMES = (".nii", ".nii.gz", ".nrrd", ".mha")
-
-
-def is_picture(path: Path) -> bool:
-    """Whether a file is a picture, by its ending."""
-    return path.name.lower().endswith(PICTURES)
 
 
 def is_slicewise(bundle: Bundle) -> bool:
@@ -30,4 +24,4 @@ def wanted(bundle: Bundle) -> str:
 def check_kind(bundle: Bundle, path: Path) -> None:
     """Raise UserError if a bundle cannot read an image, by the ending of the file."""
     if is_picture(path) != bundle.takes_pictures:
-        raise UserError(f"{path.name} is nothing for {bundle.name}, which needs {wanted(bundle)}")
+        raise UserError(f"{path.name} does not fit {bundle.name}, which needs {wanted(bundle)}")

@@ -12,13 +12,15 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from components.data.items import IMAGE_SUFFIXES
+from components.images.endings import PICTURES, VOLUMES, is_image, is_picture, listed
 
 from ..errors import UserError
 from ..predict.bundle import Bundle
 from .folder import make_app
-from .kinds import is_picture, wanted
+from .kinds import wanted
 
+PATTERNS = [f"*{each}" for ending in (*VOLUMES, *PICTURES) if ending != ".img" for each in (ending, ending.upper())]
+"""Names of the files that MONAI Label takes for studies; ``.img`` is the other half of ``.hdr``."""
 INSTALL = "bash scripts/label_server.sh installs it into an environment of its own and starts it"
 
 
@@ -74,10 +76,10 @@ def _check_studies(studies: str, bundles: Iterable[Bundle]) -> str:
         raise UserError(f"--studies {folder} is no folder: give the folder with the images")
     if not os.access(folder, os.W_OK):
         raise UserError(f"--studies {folder} cannot be written to, but MONAI Label keeps labels and its list there")
-    images = [path for path in folder.iterdir() if path.name.lower().endswith(IMAGE_SUFFIXES)]
+    found = list(filter(is_image, listed(folder)))
+    images = [path for path in found if path.parent == folder]
     if not images:
-        deeper = any(path.name.lower().endswith(IMAGE_SUFFIXES) for path in folder.rglob("*"))
-        if deeper:
+        if found:
             raise UserError(f"--studies {folder} has images in its subfolders only: MONAI Label reads {folder} itself")
         print(f"note: {folder} has no images yet: clients can send them")
     for bundle in bundles if images else ():
@@ -110,7 +112,7 @@ def _start(app: Path, studies: str, bundles: Iterable[Bundle], host: str, port: 
     modalities = {str(bundle.takes["modality"]) for bundle in bundles}
     settings = {
         "MONAI_LABEL_DICOMWEB_SEARCH_FILTER": json.dumps({"Modality": min(modalities)} if len(modalities) == 1 else {}),
-        "MONAI_LABEL_DATASTORE_FILE_EXT": json.dumps([f"*{suffix}" for suffix in IMAGE_SUFFIXES]),
+        "MONAI_LABEL_DATASTORE_FILE_EXT": json.dumps(PATTERNS),
         "MONAI_LABEL_SESSION_PATH": str(app / "sessions"),
         "MONAI_LABEL_TRACKING_ENABLED": "false",
         # It would forget our own package "scripts" whenever it turns to another bundle.

@@ -6,18 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
-from monai.data import MetaTensor
 from PIL import Image
 
 from components.files import replacing
-from components.transforms import LoadWholeImaged, Orientationd
+from components.images.endings import ending_of
+from components.images.intensities import unit_range
+from components.images.nifti import write_nifti
+from components.images.orientation import reoriented
+from components.images.reading import Content, read
 
 from ..data.labels import remap
-from ..data.nifti import save
 from ..data.output import Output
 from ..data.reading import naming, same_shape
-from ..data.sources.acdc import unit_range
 from ..predict.bundle import Bundle
 from .kinds import check_kind
 
@@ -61,26 +63,25 @@ def item(study: Study, bundle: Bundle, folder: Path) -> dict[str, str]:
             does not have.
     """
     check_kind(bundle, study.image)
-    image, label = _read(study.image), _read(study.label)
-    image_affine, label_affine = np.asarray(image.affine), np.asarray(label.affine)
-    image, label = np.asarray(image), np.asarray(label)
-    if bundle.takes_pictures:
-        image, label = image[..., 0] if image.ndim == 3 else image, label.squeeze()
+    image, content = _read(study.image), _read(study.label, numbers=True)
+    label = content.array
     with naming(study.label, study.image):
-        same_shape(image, label)
-        if not bundle.takes_pictures and not np.allclose(image_affine, label_affine, atol=TOLERANCE_MM):
+        same_shape(image.array, label, axes=2 if bundle.takes_pictures else None)
+        if not bundle.takes_pictures and not np.allclose(image.affine, content.affine, atol=TOLERANCE_MM):
             raise ValueError("they are not at the same place in the world")
     with naming(study.label):
+        if bundle.takes_pictures and label.ndim != 2:
+            raise ValueError(f"it has shape {label.shape}, but a map of class numbers is needed")
         classes = remap(label, _table(study, bundle, label))
     suffix = ".png" if bundle.takes_pictures else ".nii.gz"
-    if study.label.name.lower().endswith(suffix) and np.array_equal(classes, label):
+    if ending_of(study.label) == suffix and np.array_equal(classes, label):
         return {"image": str(study.image), "label": str(study.label)}
     path = folder / f"{study.name}{suffix}"
     with replacing(path) as partial:
         if bundle.takes_pictures:
-            Image.fromarray(classes.T).save(partial)
+            Image.fromarray(classes).save(partial)
         else:
-            save(partial, classes, image_affine)
+            write_nifti(partial, classes, image.affine)
     return {"image": str(study.image), "label": str(path)}
 
 
@@ -104,14 +105,15 @@ def slices(items: Sequence[Mapping[str, str]], bundle: Bundle, folder: Path) -> 
     scaled = _step(bundle, "ScaleIntensityd") is not None
     place = _step(bundle, "Orientationd")
     axcodes = None if place is None else bundle.get(f"{place}#axcodes")
-    turned = Orientationd(("image", "label"), axcodes)
     output = Output(folder)
     for number, volume in enumerate(items):
-        found = turned({key: _read(Path(volume[key]))[None] for key in ("image", "label")})
-        image, label = (np.asarray(found[key][0]) for key in ("image", "label"))
+        image, label = _read(Path(volume["image"])), _read(Path(volume["label"]), numbers=True)
+        # Both by the place of the image: a client writes that of a label with fewer digits.
+        turned, labels = (reoriented(nib.Nifti1Image(found.array, image.affine), axcodes) for found in (image, label))
+        voxels = np.asarray(turned.dataobj)
         with naming(Path(volume["image"])):
-            voxels = unit_range(image) if scaled else image
-        output.slices("training", f"volume{number:03d}", voxels, label, np.asarray(found["image"].affine))
+            voxels = unit_range(voxels) if scaled else voxels
+        output.slices("training", f"volume{number:03d}", voxels, np.asarray(labels.dataobj), turned.affine)
     return [{key: str(folder / path) for key, path in item.items()} for _, item in output.items]
 
 
@@ -123,9 +125,9 @@ def _step(bundle: Bundle, name: str) -> str | None:
     return None if place is None else f"preprocessing#transforms#{place}"
 
 
-def _read(path: Path) -> MetaTensor:
+def _read(path: Path, numbers: bool = False) -> Content:
     with naming(path):
-        return LoadWholeImaged("image")({"image": str(path)})["image"]
+        return read(path, numbers)
 
 
 def _table(study: Study, bundle: Bundle, label: np.ndarray) -> dict[int, int]:

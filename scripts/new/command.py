@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from components.files import write_text
+from components.images.endings import NIFTI, ending_of
 
 from ..checkout import ROOT
 from ..data.dataset import PARTS, Dataset
@@ -18,7 +19,6 @@ from ..memory import available, given
 from .base import Base, find_base, fitting
 from .datafolder import Form, fill
 from .describe import Bundle, readme, text
-from .files import is_nifti
 from .measure import Measured, Measurement, measure, summarise
 from .plan import Plan, plan
 from .sources import Source, Sources, find_sources
@@ -165,7 +165,7 @@ def _is_usable(sources: Sources, measured: Measured, form: Form) -> bool:
         return all(measured.facts[case.name].kind == "uint8" for case in sources.cases)
     if form.slice_axes and any(1 not in measured.facts[case.name].shape for case in training):
         return False
-    return all(is_nifti(path) for case in sources.cases for path in (*case.images, case.label))
+    return all(ending_of(path) in NIFTI for case in sources.cases for path in (*case.images, case.label))
 
 
 def _check_scaled(sources: Sources, measured: Measured) -> None:

@@ -13,15 +13,17 @@ import nibabel as nib
 import numpy as np
 from PIL import Image
 
+from components.images.endings import NIFTI, ending_of
+from components.images.intensities import rgb8, unit_range
+from components.images.nifti import write_nifti
+from components.images.orientation import reoriented
+from components.images.reading import Content, read
+
 from ..data.dataset import item_paths
-from ..data.faults import NIFTI
 from ..data.labels import remap
-from ..data.nifti import save
 from ..data.output import numbered
-from ..data.reading import naming, read_picture
-from ..data.sources.cells import stretched_rgb
+from ..data.reading import naming
 from ..data.work import work
-from .files import is_nifti, oriented, read_file, suffix_of
 from .sources import Source
 
 
@@ -81,12 +83,12 @@ def fill(folder: Path, cases: Sequence[Source], form: Form, processes: int) -> l
 def enter(job: Job) -> dict[str, Any]:
     """Enter one case, see :func:`fill`."""
     case, form = job.case, job.form
-    label = read_file(case.label, label=True)
+    label = _read(case.label, numbers=True)
     with naming(case.label):
         if label.affine is None:
-            item = _picture(job, label.array)
+            item = _picture(job, label)
         elif form.slice_axes and case.part == "training":
-            return _slices(job)
+            return _slices(job, label)
         else:
             item = _volume(job, label.array, label.affine)
     empty = [] if label.array.any() else [item["label"]]
@@ -95,29 +97,28 @@ def enter(job: Job) -> dict[str, Any]:
 
 def _volume(job: Job, label: np.ndarray, affine: np.ndarray) -> dict[str, Any]:
     case = job.case
-    item = _item(job, case.name, ".nii.gz", [suffix_of(path) for path in case.images])
+    item = _item(job, case.name, ".nii.gz", [ending_of(path) for path in case.images])
     for path, name in zip(case.images, _list(item["image"]), strict=True):
-        if is_nifti(path):
+        if ending_of(path) in NIFTI:
             link(path, job.folder / name)
         else:
-            content = read_file(path)
-            save(job.folder / name, _storable(content.array), content.affine)
+            content = _read(path)
+            write_nifti(job.folder / name, _storable(content.array), content.affine)
     mapped = _classes(label, job.form.table)
-    if is_nifti(case.label) and np.array_equal(mapped, label):
-        item["label"] = item["label"].removesuffix(".nii.gz") + suffix_of(case.label)
+    if ending_of(case.label) in NIFTI and np.array_equal(mapped, label):
+        item["label"] = item["label"].removesuffix(".nii.gz") + ending_of(case.label)
         link(case.label, job.folder / item["label"])
     else:
-        save(job.folder / item["label"], mapped, affine)
+        write_nifti(job.folder / item["label"], mapped, affine)
     return item
 
 
-def _slices(job: Job) -> dict[str, Any]:
+def _slices(job: Job, label: Content) -> dict[str, Any]:
     """Each slice of a volume as an image of its own, as ``data prepare`` makes them for MSVM-UNet."""
     case, form = job.case, job.form
-    images = [oriented(read_file(path), form.slice_axes) for path in case.images]
-    content = read_file(case.label, label=True)
-    labels = np.asanyarray(oriented(content, form.slice_axes).dataobj)
-    arrays = [_scaled(image) if form.unit else np.asanyarray(image.dataobj) for image in images]
+    images = [oriented(_read(path), form.slice_axes) for path in case.images]
+    labels = np.asanyarray(oriented(label, form.slice_axes).dataobj)
+    arrays = [_scaled(np.asanyarray(image.dataobj), form.unit) for image in images]
     record: dict[str, Any] = {"items": [], "empty": []}
     for z in range(labels.shape[2]):
         affine = images[0].affine.copy()
@@ -125,21 +126,23 @@ def _slices(job: Job) -> dict[str, Any]:
         item = _item(job, f"{case.name}_slice{z:03d}", ".nii.gz", [".nii.gz"] * len(images))
         classes = _classes(labels[:, :, z : z + 1], form.table)
         for array, name in zip(arrays, _list(item["image"]), strict=True):
-            save(job.folder / name, _storable(array[:, :, z : z + 1]), affine)
-        save(job.folder / item["label"], classes, affine)
+            write_nifti(job.folder / name, _storable(array[:, :, z : z + 1]), affine)
+        write_nifti(job.folder / item["label"], classes, affine)
         record["items"].append((case.part, item))
         record["empty"] += [] if classes.any() else [item["label"]]
     return record
 
 
-def _picture(job: Job, label: np.ndarray) -> dict[str, Any]:
+def _picture(job: Job, content: Content) -> dict[str, Any]:
     case, (path,) = job.case, job.case.images
-    item = _item(job, case.name, ".png", [suffix_of(path) if _is_rgb(path) else ".png"])
-    if _is_rgb(path):
+    image, label = _read(path), content.array
+    as_it_is = image.picture.plain and image.array.ndim == 3
+    item = _item(job, case.name, ".png", [ending_of(path) if as_it_is else ".png"])
+    if as_it_is:
         link(path, job.folder / item["image"])
     else:
         with naming(path):
-            _save_picture(job.folder / item["image"], _rgb(path))
+            _save_picture(job.folder / item["image"], rgb8(image.array))
     if job.form.instances:
         from components.transforms.instances import interior_boundary
 
@@ -149,7 +152,7 @@ def _picture(job: Job, label: np.ndarray) -> dict[str, Any]:
         _save_picture(job.folder / item["label"], interior_boundary(instances).astype(np.uint8))
         return item
     mapped = _classes(label, job.form.table)
-    if case.label.suffix.lower() == ".png" and np.array_equal(mapped, label) and _is_plain(case.label):
+    if ending_of(case.label) == ".png" and np.array_equal(mapped, label) and content.picture.plain:
         link(case.label, job.folder / item["label"])
     else:
         _save_picture(job.folder / item["label"], mapped)
@@ -199,26 +202,25 @@ def _storable(array: np.ndarray) -> np.ndarray:
     return array.astype(np.uint8) if array.dtype == bool else array
 
 
-def _scaled(image: nib.Nifti1Image) -> np.ndarray:
-    array = np.asarray(image.dataobj, dtype=np.float32)
-    low, high = float(array.min()), float(array.max())
-    return (array - low) / (high - low) if high > low else np.zeros_like(array)
+def _scaled(array: np.ndarray, unit: bool) -> np.ndarray:
+    if not unit:
+        return array
+    return unit_range(array) if array.min() != array.max() else np.zeros(array.shape, np.float32)
 
 
-def _is_rgb(path: Path) -> bool:
-    with naming(path), Image.open(path) as image:
-        return image.mode == "RGB" and read_picture(path).dtype == np.uint8
+def _read(path: Path, numbers: bool = False) -> Content:
+    with naming(path):
+        return read(path, numbers)
 
 
-def _is_plain(path: Path) -> bool:
-    with Image.open(path) as image:
-        return image.mode == "L"
+def oriented(content: Content, axes: str) -> nib.Nifti1Image:
+    """A volume with its axes turned and flipped.
 
-
-def _rgb(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        eight_bits = image.mode in ("1", "L", "LA", "P", "RGBA", "CMYK") and read_picture(path).dtype == np.uint8
-        return np.array(image.convert("RGB")) if eight_bits else stretched_rgb(read_picture(path))
+    Args:
+        content: the volume.
+        axes: where the axes are to point to, for example "SPL".
+    """
+    return reoriented(nib.Nifti1Image(content.array, content.affine), axes)
 
 
 def _save_picture(path: Path, array: np.ndarray) -> None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from nibabel.orientations import ornt2axcodes
 
+from components.images.checks import constant, differences, image_faults, label_faults
 from components.images.orientation import orientation
+from components.images.reading import Content, read
 
-from ..data.faults import TOLERANCE_MM, Content
+from ..data.reading import naming
 from ..data.work import work
 from ..errors import UserError
-from .files import read_file
 from .sources import Source, Sources
 
 SAMPLED = 10_000
@@ -159,6 +161,8 @@ def measure(sources: Sources, processes: int, instances: bool = False) -> Measur
     facts = {case.name: results[case.name] for case in sources.cases}
     _refuse([fault for found in facts.values() for fault in found.faults], len(facts))
     _refuse(list(_mixed(sources, facts)), len(facts))
+    if not any(value for found in facts.values() for value in found.voxels):
+        raise UserError(f"{sources.root}: the label maps hold background only, there is no class to learn")
     if instances and not sources.ready:
         table, classes = {}, INTERIOR
     else:
@@ -206,14 +210,16 @@ def measure_case(job: Job) -> CaseFacts:
     """Measure a case; what is wrong with it is in ``faults``."""
     case = job.source
     try:
-        images = [read_file(path) for path in case.images]
-        label = read_file(case.label, label=True)
+        images = [_read(path) for path in case.images]
+        label = _read(case.label, numbers=True)
     except UserError as error:
         return CaseFacts(case.name, case.part, faults=(str(error),))
-    faults = [f"{p}: {fault}" for p, i in zip(case.images, images, strict=True) for fault in _image_faults(i)]
+    faults = [f"{p}: {fault}" for p, i in zip(case.images, images, strict=True) for fault in image_faults(i)]
     faults += [f"{case.label}: {fault}" for fault in _label_faults(label, job)]
     for path, other in [*zip(case.images[1:], images[1:], strict=True), (case.label, label)]:
-        faults += [f"{path} {fault}" for fault in _differences(other, images[0], case.images[0].name)]
+        faults += [f"{path} {fault}" for fault in differences(other, images[0], case.images[0].name)]
+    if not faults and (fault := constant(images)):
+        faults = [f"{case.images[0]}: {fault}"]
     if faults:
         return CaseFacts(case.name, case.part, faults=tuple(faults))
 
@@ -221,8 +227,8 @@ def measure_case(job: Job) -> CaseFacts:
     channels = _channels(images)
     order, spacing, orientation = _axes(images[0])
     cropped = _cropped(channels)
-    if not all(cropped):
-        return CaseFacts(case.name, case.part, faults=(f"{case.images[0]}: is empty, every voxel is 0",))
+    if not all(cropped):  # a single slice may be of one value, but there has to be something to measure
+        return CaseFacts(case.name, case.part, faults=(f"{case.images[0]}: is 0 in all its voxels",))
     return CaseFacts(
         case.name,
         case.part,
@@ -238,57 +244,20 @@ def measure_case(job: Job) -> CaseFacts:
     )
 
 
-def _image_faults(image: Content) -> Iterator[str]:
-    array = image.array
-    if array.dtype.kind not in "biuf":
-        yield f"has values of type {array.dtype}, but numbers are needed"
-    elif not array.size:
-        yield f"has shape {array.shape} and no voxel"
-    elif not np.isfinite(array).all():
-        yield f"has {int(array.size - np.isfinite(array).sum())} voxels that are NaN or infinite"
-    yield from _place_faults(image)
-
-
-def _place_faults(content: Content) -> Iterator[str]:
-    if content.affine is None:
-        return
-    if content.array.ndim != 3:
-        yield f"has {content.array.ndim} axes, but 3 are needed, and a file of its own for each channel"
-        return
-    sizes = np.linalg.norm(content.affine[:3, :3], axis=0)
-    if not np.isfinite(content.affine).all() or abs(np.linalg.det(content.affine[:3, :3])) < 1e-9:
-        yield "has an affine that maps voxels to no place"
-    elif not np.allclose(sizes, content.spacing[:3], atol=TOLERANCE_MM):
-        yield f"has a spacing of {_shown(content.spacing)} mm in its header, but {_shown(sizes)} mm in its affine"
+def _read(path: Path, numbers: bool = False) -> Content:
+    with naming(path):
+        return read(path, numbers)
 
 
 def _label_faults(label: Content, job: Job) -> Iterator[str]:
-    array = label.array
-    yield from _place_faults(label)
-    if label.affine is None and array.ndim != 2:
-        yield "is a picture in colours, but a map of class numbers is needed"
-        return
-    if array.dtype.kind not in "biuf":
-        yield f"has values of type {array.dtype}, but numbers of classes are needed"
-        return
-    values = np.unique(array)
-    whole = np.isfinite(values) & (values == np.rint(values)) & (values >= 0)
-    if not whole.all():
-        yield f"has the value {values[~whole][0]:g}, but numbers of classes are needed: whole ones from 0 on"
-    elif job.names is not None and (strange := sorted({int(v) for v in values} - set(job.names) - {0})):
-        shown = ", ".join(map(str, strange[:5])) + (", …" if len(strange) > 5 else "")
-        known = ", ".join(f"{number} {name}" for number, name in sorted(job.names.items()))
-        yield f"has the labels {shown}, but dataset.json names {known}"
-    elif job.names is None and not job.instances and len(values) > MOST_CLASSES + 1:
-        yield f"has {len(values)} different values, which cannot be classes: name the classes in dataset.json"
-
-
-def _differences(content: Content, image: Content, name: str) -> Iterator[str]:
-    axes = 2 if image.affine is None else None
-    if content.array.shape[:axes] != image.array.shape[:axes]:
-        yield f"has shape {content.array.shape}, but {name} has {image.array.shape}"
-    elif image.affine is not None and not (d := np.abs(content.affine - image.affine).max()) <= TOLERANCE_MM:
-        yield f"has another affine than {name}: they differ by up to {d:g} mm"
+    yield from image_faults(label)
+    known = job.names and ", ".join(f"{number} {name}" for number, name in sorted(job.names.items()))
+    faults = list(label_faults(label, job.names, f"dataset.json names {known}"))
+    yield from faults
+    if not faults and job.names is None and not job.instances:
+        values = len(np.unique(label.array))
+        if values > MOST_CLASSES + 1:
+            yield f"has {values} different values, which cannot be classes: name the classes in dataset.json"
 
 
 def _channels(images: Sequence[Content]) -> list[np.ndarray]:
@@ -347,7 +316,7 @@ def _table(sources: Sources, facts: Mapping[str, CaseFacts]) -> tuple[dict[int, 
             f"the classes in dataset.json, or, if the values number objects, start from --from xlstm_cells"
         )
     if len(names) < 2:
-        raise UserError(f"{sources.root}: the label maps hold background only, there is no class to learn")
+        raise UserError(f"{sources.root / 'dataset.json'}: it names no class beside the background")
     table = {value: number for number, value in enumerate(sorted(names))}
     if len(set(names.values())) != len(names):
         raise UserError(f"{sources.root / 'dataset.json'}: two classes have the same name: {', '.join(names.values())}")
@@ -377,7 +346,3 @@ def _refuse(faults: Sequence[str], cases: int) -> None:
         print("\n".join(faults[:SHOWN]) + (f"\n… and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""))
     more = f"; {len(faults) - 1} more faults in the {cases} cases are listed above" if len(faults) > 1 else ""
     raise UserError(f"{faults[0]}{more}")
-
-
-def _shown(sizes: np.ndarray | tuple[float, ...]) -> str:
-    return " × ".join(f"{size:g}" for size in sizes)

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from components.files import case_name
+from components.images.endings import (
+    LOSSY,
+    PICTURES,
+    VOLUMES,
+    ending_of,
+    is_data_file,
+    is_image,
+    is_volume,
+    left_out,
+    listed,
+)
 
 from ..data.dataset import PARTS, read_json
-from ..data.layouts import Files
 from ..data.reading import naming
 from ..data.sources.nnunet import label_names
 from ..errors import UserError
-from .files import PICTURES, VOLUMES, suffix_of
 
 IMAGES, LABELS = ("images", "imgs", "image"), ("labels", "masks", "label")
 WANTED = (
@@ -71,7 +80,7 @@ class Sources:
     @property
     def spatial_dims(self) -> int:
         """3 for volumes, 2 for pictures."""
-        return 3 if suffix_of(self.cases[0].images[0]) in VOLUMES else 2
+        return 3 if is_volume(self.cases[0].images[0]) else 2
 
 
 def find_sources(root: Path) -> Sources:
@@ -133,12 +142,12 @@ def _nnunet(root: Path) -> Sources:
             f"{path}: the label {ignored[0]!r} marks voxels to be left out of the loss, which the bundles cannot do: "
             f"label these voxels, or leave the cases out"
         )
-    labels = _by_case(root / "labelsTr", root, channelled=False)
-    cases = _paired(_by_case(root / "imagesTr", root), labels, "train", root / "labelsTr")
-    notes = []
+    labels = _by_case(root / "labelsTr")
+    cases = _paired(_by_case(root / "imagesTr", labels), labels, "train", root / "labelsTr")
+    notes = _left_out(root, "imagesTr", "labelsTr")
     if (root / "imagesTs").is_dir():
-        images = _by_case(root / "imagesTs", root)
-        labels = _by_case(root / "labelsTs", root, channelled=False) if (root / "labelsTs").is_dir() else {}
+        labels = _by_case(root / "labelsTs") if (root / "labelsTs").is_dir() else {}
+        images = _by_case(root / "imagesTs", labels)
         if labels:
             cases += _paired(images, labels, "test", root / "labelsTs")
         elif images:
@@ -149,32 +158,36 @@ def _nnunet(root: Path) -> Sources:
             raise UserError(
                 f"{case.images[0]}: {case.name} has {len(case.images)} files, but dataset.json names {wanted} channels"
             )
-    ordered = tuple(str(channels[key]) for key in sorted(channels, key=str))
+    with naming(path):
+        ordered = tuple(str(channels[key]) for key in sorted(channels, key=int))
     return Sources(root, "nnU-Net's raw layout", tuple(cases), names, ordered, notes=tuple(notes))
 
 
 def _pair(root: Path, images: Path, labels: Path) -> Sources:
     names = label_names(root / "dataset.json") if (root / "dataset.json").is_file() else None
-    cases = _paired(_by_case(images, root, channelled=False), _by_case(labels, root, channelled=False), "train", labels)
-    return Sources(root, "a pair of folders", tuple(cases), names)
+    cases = _paired(_by_case(images), _by_case(labels), "train", labels)
+    notes = _left_out(root, images.name, labels.name)
+    return Sources(root, "a pair of folders", tuple(cases), names, notes=tuple(notes))
 
 
 def _folder(root: Path, names: tuple[str, ...]) -> Path | None:
     return next((root / name for name in names if (root / name).is_dir()), None)
 
 
-def _by_case(folder: Path, root: Path, channelled: bool = True) -> dict[str, list[Path]]:
-    """Files of each case in a folder: one, or one for each channel in their order."""
+def _by_case(folder: Path, labels: Collection[str] | None = None) -> dict[str, list[Path]]:
+    """Files of each case in a folder: one, or one for each channel in their order.
+
+    Args:
+        folder: the folder.
+        labels: names of the label maps, where images may have a file for each channel, CASE_0000 and so on. An image
+            whose full name is that of a label map is one channel: the number belongs to its name, as in AMOS.
+    """
     found: dict[str, dict[int, Path]] = {}
-    for relative in Files(folder).paths:
-        path = folder / relative
-        if suffix_of(path) is None:
-            continue
-        name = case_name(path)
-        matched = CHANNEL.search(name) if channelled else None
+    for path in filter(is_image, listed(folder)):
+        name = path.relative_to(folder).with_name(case_name(path)).as_posix().replace("/", "_")
+        matched = None if labels is None or name in labels else CHANNEL.search(name)
         number = int(matched[1]) if matched else 0
         name = name[: matched.start()] if matched else name
-        name = Path(relative).with_name(name).as_posix().replace("/", "_")
         files = found.setdefault(name, {})
         if number in files:
             raise UserError(f"{files[number]} and {path} are the same case: keep one of them")
@@ -183,6 +196,12 @@ def _by_case(folder: Path, root: Path, channelled: bool = True) -> dict[str, lis
         if missing := set(range(len(files))) - set(files):
             raise UserError(f"{next(iter(files.values()))}: {name} has no file of the channel _{min(missing):04d}")
     return {name: [files[number] for number in sorted(files)] for name, files in sorted(found.items())}
+
+
+def _left_out(root: Path, *folders: str) -> list[str]:
+    """Notes about the files of these folders that are no images."""
+    strange = [p for folder in folders for p in listed(root / folder) if not is_image(p) and not is_data_file(p)]
+    return [note] if (note := left_out(strange, root)) else []
 
 
 def _paired(
@@ -209,10 +228,10 @@ def _check_kinds(found: Sources) -> None:
                 f"{len(first.images)}: all cases need the same"
             )
         for path in (*case.images, case.label):
-            if (suffix_of(path) in VOLUMES) != (found.spatial_dims == 3):
+            if is_volume(path) != (found.spatial_dims == 3):
                 kinds = ("volume", "picture") if found.spatial_dims == 2 else ("picture", "volume")
                 raise UserError(f"{path} is a {kinds[0]}, but {first.images[0]} is a {kinds[1]}: do not mix them")
-        if case.label.suffix.lower() in (".jpg", ".jpeg"):
+        if ending_of(case.label) in LOSSY:
             raise UserError(f"{case.label}: JPEG changes the numbers of a label map: save it as PNG")
     if found.spatial_dims == 2 and len(first.images) > 1:
         raise UserError(

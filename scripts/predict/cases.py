@@ -11,16 +11,10 @@ from pathlib import Path
 
 from components.data.items import inference_items
 from components.files import case_name
+from components.images.endings import PICTURES, VOLUMES, is_data_file, is_image, kind_of, left_out, listed
 
 from ..errors import UserError
 from .dicom import find_series, is_dicom
-
-KINDS = {
-    "nifti": (".nii", ".nii.gz"),
-    "itk": (".nrrd", ".nhdr", ".mha", ".mhd"),
-    "picture": (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"),
-}
-"""Kinds of files by the end of their names; DICOM files often have none and are known by their content."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +23,7 @@ class Case:
 
     Args:
         name: name of the case, the beginning of the names of its products.
-        kind: "nifti", "itk", "picture" or "dicom".
+        kind: a key of :data:`components.images.endings.ENDINGS`.
         files: the file, or all files of a DICOM series.
         source: where it comes from, relative to the input.
         number: series number of a DICOM series.
@@ -65,34 +59,26 @@ def find_cases(source: Path, ignore: Path | None = None) -> tuple[list[Case], li
     if source.is_dir() and (source / "datalist.json").is_file():
         files = [Path(item["image"]) for item in inference_items(str(source))]
     elif source.is_dir():
-        files = sorted(path for path in source.rglob("*") if _file(path) and not _hidden(path.relative_to(source)))
-        files = [path for path in files if ignore is None or ignore not in path.resolve().parents]
+        files = [path for path in listed(source) if ignore is None or ignore not in path.resolve().parents]
     else:
         files = [source]
     cases, dicom, others = [], [], []
     for path in files:
-        kind = kind_of(path)
-        if kind:
-            cases.append(Case(case_name(path), kind, (path,), _relative(path, root)))
+        if is_image(path):
+            cases.append(Case(case_name(path), kind_of(path), (path,), _relative(path, root)))
         elif is_dicom(path):
             dicom.append(path)
-        else:
+        elif not is_data_file(path):
             others.append(path)
     notes: list[str] = []
     if dicom:
         series, notes = find_series(dicom, root)
         cases += [Case(s.name, "dicom", s.files, s.source, s.number, s.fault) for s in series]
+    notes += [note] if (note := left_out(others, root)) else []
     if not cases:
-        endings = ", ".join(ending for endings in KINDS.values() for ending in endings)
-        found = f"; {len(others)} other files, such as {others[0].name}" if others else ""
-        raise UserError(f"--input {source} has no images ({endings}, DICOM){found}{'; '.join(['', *notes])}")
+        endings = ", ".join((*VOLUMES, *PICTURES))
+        raise UserError(f"--input {source} has no images ({endings}, DICOM){'; '.join(['', *notes])}")
     return sorted(distinct(cases), key=lambda case: case.name), notes
-
-
-def kind_of(path: Path) -> str:
-    """Kind of a file by the end of its name, or nothing."""
-    name = path.name.lower()
-    return next((kind for kind, endings in KINDS.items() if name.endswith(endings)), "")
 
 
 def distinct(cases: Sequence[Case]) -> list[Case]:
@@ -155,11 +141,3 @@ def _counted(cases: list[Case], taken: set[str]) -> list[Case]:
 
 def _relative(path: Path, root: Path) -> str:
     return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
-
-
-def _file(path: Path) -> bool:
-    return path.is_file() or (path.is_symlink() and not path.exists())  # a link to nowhere is told as missing
-
-
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)

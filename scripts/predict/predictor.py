@@ -14,6 +14,7 @@ from monai.data import MetaTensor
 from monai.transforms import Invertd, LoadImaged
 from torch import Tensor
 
+from components.images.exif import stored
 from components.inferers import MirrorInferer
 
 from ..errors import UserError
@@ -185,8 +186,8 @@ def _on_grid(labels: Tensor, loaded: Loaded, dtype: str) -> np.ndarray:
 
 
 def _turned(array: np.ndarray, loaded: Loaded) -> np.ndarray:
-    """MONAI's array on the grid of the file: pictures are width × height in MONAI."""
-    array = array if loaded.image is not None else array.T
+    """MONAI's array on the grid of the file: pictures are width × height in MONAI, and turned as they are displayed."""
+    array = array if loaded.image is not None else stored(array.T, loaded.orientation)
     if array.shape != loaded.shape:
         raise UserError(
             f"the prediction has shape {array.shape}, but the image {loaded.shape}: check the postprocessing"

@@ -11,13 +11,15 @@ import numpy as np
 from PIL import Image
 
 from components.files import replacing
+from components.images.endings import ending_of
+from components.images.volumes import ITK_TO_NIFTI, simple_itk
 
 from ..errors import UserError
 from .bundle import Bundle
 from .cases import Case
 from .dicom_seg import write_segmentation
 from .predictor import Prediction
-from .reading import ITK_TO_NIFTI, Loaded, simple_itk
+from .reading import Loaded
 
 FORMATS = ("nii.gz", "nii", "nrrd", "mha")
 """Formats of label maps of volumes."""
@@ -41,7 +43,7 @@ class Wanted:
 
     def files(self, case: Case, bundle: Bundle) -> dict[str, str]:
         """Names of the files of a case, by the postfix of the map, "probabilities" or "segmentation"."""
-        ending = case.files[0].suffix.lower()
+        ending = ending_of(case.files[0])
         form = "png" if case.kind == "picture" else self.form or OF_ITK.get(ending, FORMATS[0])
         names = {p.postfix: f"{case.name}_{p.postfix}.{form}" for p in bundle.products}
         if self.probabilities:
@@ -118,7 +120,7 @@ def _nifti(array: np.ndarray, image: nib.Nifti1Image) -> nib.Nifti1Image:
 
 
 def _write_itk(path: Path, labels: np.ndarray, affine: np.ndarray) -> None:
-    sitk = simple_itk(path)
+    sitk = simple_itk()
     affine = ITK_TO_NIFTI @ affine
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     direction = affine[:3, :3] / spacing

@@ -8,14 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from components.files import case_name
+from components.images.endings import is_volume
 
 from ..data.dataset import read_json
 from ..errors import UserError
-
-
-def is_nifti(path: Path) -> bool:
-    """Whether a file is NIfTI by its name; any other is a picture such as PNG."""
-    return path.name.endswith((".nii", ".nii.gz"))
 
 
 @dataclass(frozen=True)
@@ -120,6 +116,6 @@ def _cases(output_dir: Path, dataset_dir: Path) -> list[Case]:
         first = item["image"] if isinstance(item["image"], str) else item["image"][0]  # of the channels
         image, name = dataset_dir / first, case_name(first)
         label = dataset_dir / item["label"] if "label" in item else None
-        prediction = output_dir / "predictions" / f"{name}_pred{'.nii.gz' if is_nifti(image) else '.png'}"
+        prediction = output_dir / "predictions" / f"{name}_pred{'.nii.gz' if is_volume(image) else '.png'}"
         cases.append(Case(name, image, label, prediction))
     return cases

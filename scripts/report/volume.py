@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from components.images.endings import is_volume
+
 from ..data.reading import read_nifti, read_picture
 from ..errors import UserError
-from .results import Case, is_nifti
+from .results import Case
 
 WINDOWS = {"CT": (-125.0, 275.0)}
 """Intensities shown as black and white; pictures of 8 bits are shown as they are, all others from their 1st to their
@@ -126,7 +128,7 @@ def read_volume(case: Case, modality: str = "") -> Volume:
     if not case.prediction.is_file():
         raise UserError(f"there is no {case.prediction}, run inferring first")
     image, spacing = _read(case.image)
-    eight_bits = not is_nifti(case.image) and image.dtype == np.uint8
+    eight_bits = not is_volume(case.image) and image.dtype == np.uint8
     low, high = (0.0, 255.0) if eight_bits else WINDOWS.get(modality, tuple(np.nanpercentile(image, (1, 99))))
     levels = (np.nan_to_num(image.astype(np.float32)) - low) * (255 / max(high - low, 1e-6))
     return Volume(
@@ -135,7 +137,7 @@ def read_volume(case: Case, modality: str = "") -> Volume:
         None if case.label is None else read_labels(case.label, image.shape[:3]),
         read_labels(case.prediction, image.shape[:3]),
         spacing,
-        flat=not is_nifti(case.image),
+        flat=not is_volume(case.image),
     )
 
 
@@ -149,15 +151,15 @@ def read_labels(path: Path, shape: tuple[int, ...] | None = None) -> np.ndarray:
     Raises:
         UserError: if the file is damaged or its shape is another.
     """
-    labels, _ = _read(path)
+    labels, _ = _read(path, numbers=True)
     if shape is not None and labels.shape != shape:
         raise UserError(f"{path.name} has shape {labels.shape}, but its image {shape}: they must be on one grid")
     return np.rint(labels).astype(np.int16)
 
 
-def _read(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
-    if not is_nifti(path):
-        return read_picture(path)[:, :, None], (1.0, 1.0, 1.0)
+def _read(path: Path, numbers: bool = False) -> tuple[np.ndarray, tuple[float, float, float]]:
+    if not is_volume(path):
+        return read_picture(path, numbers)[:, :, None], (1.0, 1.0, 1.0)
     array, image = read_nifti(path)
     rows, columns, slices = (float(size) for size in image.header.get_zooms()[:3])
     return array, (rows, columns, slices)

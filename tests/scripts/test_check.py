@@ -93,7 +93,7 @@ DAMAGES = [
     ("ct", lambda d: rewrite(d / VOLUME, np.zeros_like), [f"{VOLUME}: is empty: background only"]),
     ("ct", lambda d: rewrite(d / SLICE, np.zeros_like), [f"{SLICE}: is empty: background only"]),
     ("ct", lambda d: rewrite(d / VOLUME, spoil(7, 9)), [f"{VOLUME}: has the labels 9, but msvm_synapse has 0 to 8"]),
-    ("ct", lambda d: rewrite(d / VOLUME, spoil(7, 2.5)), [f"{VOLUME}: has the labels 2.5, but msvm_synapse has"]),
+    ("ct", lambda d: rewrite(d / VOLUME, spoil(7, 2.5)), [f"{VOLUME}: has the value 2.5, but numbers of classes"]),
     ("ct", lambda d: rewrite(d / VOLUME.replace("label", "image"), spoil([3, 4], np.nan)),
      ["images/test/case0001.nii.gz: has 2 voxels that are NaN or infinite"]),
     ("ct", lambda d: rewrite(d / VOLUME.replace("label", "image"), spoil(3, np.inf)),

@@ -16,8 +16,7 @@ from components.transforms.instances import interior_boundary
 from scripts.__main__ import main
 from scripts.data.labels import CLASSES
 from scripts.data.layouts import held_out
-from scripts.data.nifti import load
-from scripts.data.reading import read_picture
+from scripts.data.reading import read_nifti, read_picture
 from scripts.data.sources.synapse import PUBLISHED
 from scripts.errors import UserError
 
@@ -231,8 +230,8 @@ def test_synapse_prepared_goes_back_to_hounsfield_units_and_upright(turn, tmp_pa
     source = ROOT / "scripts/data/samples"
     numbers = {"aorta": 52, "gallbladder": 4, "left kidney": 3, "right kidney": 2, "liver": 5, "pancreas": 7,
                "spleen": 1, "stomach": 6}  # fmt: skip
-    hu = np.asarray(load(source / "ct.nii.gz").dataobj)[:, :, 70:110:8].astype(np.int16)
-    total = np.asarray(load(source / "ct_total_labels.nii.gz").dataobj)[:, :, 70:110:8]
+    hu = read_nifti(source / "ct.nii.gz")[0][:, :, 70:110:8].astype(np.int16)
+    total = read_nifti(source / "ct_total_labels.nii.gz")[0][:, :, 70:110:8]
     labels = sum((total == numbers[name]) * number for number, name in enumerate(CLASSES["msvm_synapse"]) if number)
 
     def turned(volume):
@@ -556,7 +555,7 @@ def test_deep_colours_are_read_in_full(tmp_path, monkeypatch):
     tifffile.imwrite(tmp_path / "deep.tif", deep, photometric="rgb")
     np.testing.assert_array_equal(read_picture(tmp_path / "deep.tif"), deep)
     monkeypatch.setitem(sys.modules, "tifffile", None)
-    with pytest.raises(UserError, match=r"deep.tif is a TIFF of deep colours, which needs tifffile: pip install"):
+    with pytest.raises(UserError, match=r"deep.tif: it is a TIFF, which needs tifffile: pip install"):
         read_picture(tmp_path / "deep.tif")
 
 

@@ -12,12 +12,12 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from components.images.orientation import orientation
+from components.images.intensities import unit_range
+from components.images.orientation import orientation, unknown_grid
 
 from ..dataset import Dataset
 from ..labels import CLASSES, remap
 from ..layouts import Case, Converter, Files, Layout, Plan, check_gaps, missing_cases, pairs
-from ..nifti import unknown_grid
 from ..output import Output
 from ..reading import naming, read_arrays, read_nifti, same_shape, stacked
 
@@ -99,20 +99,6 @@ def convert_prepared(case: Case, folder: Path) -> dict[str, Any]:
     with naming(path):
         voxels, classes = stacked(images), stacked(labels)
     return _write(case, folder, path, voxels, classes, unknown_grid(classes, "PLS").affine)
-
-
-def unit_range(voxels: np.ndarray) -> np.ndarray:
-    """Minimum to 0 and maximum to 1, as float32.
-
-    Raises:
-        ValueError: if there is NaN or infinity, or all values are the same.
-    """
-    if not np.isfinite(voxels).all():
-        raise ValueError("NaN or infinity among the voxels")
-    low, high = float(voxels.min()), float(voxels.max())
-    if low == high:
-        raise ValueError(f"all voxels are {low:g}")
-    return ((voxels.astype(np.float64) - low) / (high - low)).astype(np.float32)
 
 
 def _write(

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from components.images.intensities import stretched_rgb
+
 from ..dataset import Dataset
 from ..labels import CLASSES, remap
 from ..layouts import Case, Files, Layout, Plan, pairs
@@ -80,7 +82,7 @@ LAYOUTS = (
 def convert_instances(case: Case, folder: Path) -> dict[str, Any]:
     """Picture as 8-bit RGB, classes, and the instances themselves for scoring."""
     picture = read_picture(case.files["image"])
-    instances = read_picture(case.files["label"])
+    instances = read_picture(case.files["label"], numbers=True)
     with naming(case.files["image"]):
         picture = stretched_rgb(picture)
     return _write(case, folder, picture, instances)
@@ -100,7 +102,7 @@ class ConvertClasses:
         """Picture, classes, and instances for validation and test."""
         from components.transforms.instances import instances_of
 
-        label = read_picture(case.files["label"])
+        label = read_picture(case.files["label"], numbers=True)
         if case.part == "test":
             return _write(case, folder, case.files["image"], label)
         picture = read_picture(case.files["image"])
@@ -111,21 +113,6 @@ class ConvertClasses:
         instances = instances_of(label) if case.part == "validation" else None
         output.picture(case.part, case.name, case.files["image"], label, instances)
         return output.record()
-
-
-def stretched_rgb(picture: np.ndarray) -> np.ndarray:
-    """Picture of any intensities as H × W × 3, uint8; grey becomes three equal channels.
-
-    Raises:
-        ValueError: if there is NaN or infinity, or a value below 0.
-    """
-    from components.transforms.percentiles import PercentilesToUint8d
-
-    if not np.isfinite(picture).all() or picture.min() < 0:
-        raise ValueError("NaN, infinity or values below 0 among the pixels")
-    channels = picture[None] if picture.ndim == 2 else np.moveaxis(picture, -1, 0)
-    stretched = np.asarray(PercentilesToUint8d("image")({"image": channels})["image"])
-    return np.ascontiguousarray(np.moveaxis(np.broadcast_to(stretched, (3, *channels.shape[1:])), 0, -1))
 
 
 def _write(case: Case, folder: Path, picture: np.ndarray | Path, instances: np.ndarray) -> dict[str, Any]:

@@ -191,7 +191,7 @@ def _check_masks(masks: Mapping[tuple[str, str, str], list[Path]]) -> None:
 
 
 def _numbers(path: Path, image: np.ndarray, table: Mapping[int, int]) -> np.ndarray:
-    labels = read_picture(path)
+    labels = read_picture(path, numbers=True)
     with naming(path):
         if labels.ndim == 3:
             raise ValueError("a map of class numbers is needed, not a picture in colours")

@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from components.images.orientation import reoriented
+from components.images.orientation import DISPLAY, reoriented, unknown_grid
 
 from ..dataset import Dataset
 from ..labels import CLASSES, remap
 from ..layouts import Case, Files, Layout, Plan, check_gaps, missing_cases, pairs
-from ..nifti import AXES, unknown_grid
 from ..output import Output
 from ..reading import naming, read_arrays, read_nifti, same_shape, stacked
 from .orientation import RADIOLOGICAL, axes_of_organs
@@ -136,8 +135,8 @@ class ConvertPrepared:
                 images.append(np.rint(image * (HIGH - LOW) + LOW).astype(np.int16))
                 labels.append(remap(label, {n: n for n in range(1, len(CLASSES[BUNDLE]))}))
         with naming(*case.files["arrays"][:1]):
-            voxels = reoriented(unknown_grid(stacked(images), self.axes + "S"), AXES)
-            labels = reoriented(unknown_grid(stacked(labels), self.axes + "S"), AXES)
+            voxels = reoriented(unknown_grid(stacked(images), self.axes + "S"), DISPLAY)
+            labels = reoriented(unknown_grid(stacked(labels), self.axes + "S"), DISPLAY)
         return _write(case, folder, np.asarray(voxels.dataobj), np.asarray(labels.dataobj), voxels.affine)
 
 

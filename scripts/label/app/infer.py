@@ -11,12 +11,15 @@ from monai.transforms import CopyItemsd, SaveImaged, SqueezeDimd
 from monailabel.tasks.infer.bundle import BundleInferTask
 from torch import nn
 
+from components.images.endings import ending_of, is_volume
 from components.transforms import InteriorToInstancesd
 
 from ...errors import UserError
 from ...predict.bundle import Bundle, load_weights
 from ..kinds import check_kind
 
+WRITTEN = (".nii.gz", ".nii", ".nrrd", ".mha")
+"""Formats in which MONAI Label writes label maps of volumes."""
 WEIGHTS = ["model.pt"]
 """MONAI Label would offer every ``models/*.pt`` and take the shortest name, the state of a training."""
 
@@ -66,6 +69,8 @@ class BundleInference(BundleInferTask):
         data.setdefault("result_dtype", "uint8")
         if self.bundle.takes_pictures:
             data.setdefault("result_extension", ".png")
+        elif is_volume(path := str(data.get("image_path", ""))) and not path.endswith(WRITTEN):
+            data.setdefault("result_extension", ending if (ending := ending_of(path)) in WRITTEN else WRITTEN[0])
         return super().writer(data, extension, dtype)
 
     def _get_network(self, device: str, data: dict[str, Any] | None) -> nn.Module:

@@ -12,9 +12,11 @@ from monailabel.datastore.local import LocalDatastore
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.tasks.train.bundle import BundleTrainTask
 
+from components.images.endings import is_picture
+
 from ...errors import UserError
 from ...predict.bundle import Bundle
-from ..kinds import is_picture, is_slicewise
+from ..kinds import is_slicewise
 from ..training import Study, item, slices
 from .infer import WEIGHTS
 

@@ -160,7 +160,7 @@ def test_jpeg_keeps_height_and_width(nuclei, scans, out, arguments):
 
 @pytest.mark.parametrize(("ending", "factor"), [("png", 16), ("tif", 200)])
 def test_sixteen_bits_are_stretched_like_the_training_data(ending, factor, nuclei, scans, predictor):
-    from scripts.data.sources.cells import stretched_rgb
+    from components.images.intensities import stretched_rgb
 
     deep = nuclei.astype(np.uint16) * factor
     Image.fromarray(deep).save(scans / f"deep.{ending}")
@@ -250,8 +250,8 @@ FAULTS = {
     with_nan: "it has 2 voxels that are NaN or infinite",
     of_time: "5 channels or time points, but xlstm_abdomen_mri_3d takes volumes (MR, 1 channel)",
     flat: "it has shape (62, 40), but xlstm_abdomen_mri_3d takes volumes (MR, 1 channel)",
-    without_place: "its affine does not give every voxel a place of its own",
-    empty: "all its voxels are 0: there is nothing to segment",
+    without_place: "it has an affine that does not give every voxel a place of its own",
+    empty: "it is 0 in all its voxels: there is nothing to segment",
     of_colours: "its voxels are of type",
     lambda path, image: path.write_text("no image"): "Not a gzipped file",
     lambda path, image: path.write_bytes(b""): "it is no NIfTI image",
@@ -343,4 +343,4 @@ def test_missing_library_of_itk_names_the_extra(ct, scans, out, arguments, capsy
     sitk.WriteImage(as_itk(ct), str(scans / "case.nrrd"))
     monkeypatch.setitem(__import__("sys").modules, "SimpleITK", None)
     assert predict(input=str(scans), output=str(out), **arguments(VOLUMES)) == 1
-    assert "case.nrrd needs SimpleITK: pip install 'scanseg[formats]'" in capsys.readouterr().err
+    assert "case.nrrd: it needs SimpleITK: pip install 'scanseg[formats]'" in capsys.readouterr().err
