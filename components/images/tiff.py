@@ -172,7 +172,7 @@ def _inverted(colours: np.ndarray, most: int, numbers: bool) -> np.ndarray:
         raise ValueError(
             f"it is min-is-white of type {colours.dtype}, where it is open what white is: save it as min-is-black"
         )
-    if numbers and most > 1:
+    if numbers:
         raise ValueError("it is min-is-white, so that its numbers may be turned round: save the labels as min-is-black")
     return ~colours if colours.dtype.kind == "b" else (most - colours).astype(colours.dtype)
 
@@ -194,7 +194,7 @@ def _by_pillow(path: Path, page: TiffPage, numbers: bool, kept: list[int]) -> np
             f"its compression ({_name(page.compression)}) needs imagecodecs: pip install 'scanseg[formats]', or save "
             "it without compression"
         )
-    if int(page.photometric) == WHITE and numbers and page.bitspersample > 1:
+    if int(page.photometric) == WHITE and numbers:
         _inverted(np.zeros(0, np.uint8), 255, numbers)
     with Image.open(path) as image:
         image.load()

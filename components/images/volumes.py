@@ -12,6 +12,7 @@ import numpy as np
 from .endings import VOLUMES, ending_of, kind_of
 from .nifti import read_nifti
 
+ITK_FORMATS = {".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO", ".mha": "MetaImageIO", ".mhd": "MetaImageIO"}
 ITK_TO_NIFTI = np.diag([-1.0, -1.0, 1.0, 1.0])
 """ITK counts to the left and to posterior (LPS), NIfTI to the right and to anterior (RAS)."""
 
@@ -81,7 +82,8 @@ def _read_itk(path: Path) -> nib.Nifti1Image:
     sitk = simple_itk()
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     try:
-        volume = sitk.ReadImage(str(path))
+        # Named, since ITK takes endings in small letters only.
+        volume = sitk.ReadImage(str(path), imageIO=ITK_FORMATS[ending_of(path)])
     except RuntimeError as error:
         raise ValueError(_itk_reason(error)) from error
     dims = volume.GetDimension()

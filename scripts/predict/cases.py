@@ -64,7 +64,7 @@ def find_cases(source: Path, ignore: Path | None = None) -> tuple[list[Case], li
         files = [source]
     cases, dicom, others = [], [], []
     for path in files:
-        if is_image(path):
+        if is_image(path) or (path == source and kind_of(path) == "nibabel"):
             cases.append(Case(case_name(path), kind_of(path), (path,), _relative(path, root)))
         elif is_dicom(path):
             dicom.append(path)
