@@ -14,22 +14,25 @@ from monai.transforms.utils import create_grid
 from monai.utils import GridSampleMode, convert_to_tensor, ensure_tuple_rep, look_up_option
 from torch import Tensor
 
+from components.validation import check_range
+
 
 class RandPiecewiseAffine(RandomizableTransform):
     """Deform an image piece by piece, by moving the points of a regular grid.
 
-    Every point of a grid that spans the image moves along every axis by a normally distributed distance. Cells of the
-    grid are cut into simplices (2D: two triangles), and each simplex is mapped affinely, so that the displacement is
-    piecewise linear and continuous. It tells where a voxel of the result is looked up in the image. The array keeps
-    its shape; the deformation is not recorded for inversion.
+    Every point of a grid that spans the image moves along every axis by a normally distributed distance, but not out of
+    the image. Cells of the grid are cut into simplices (2D: two triangles), and each simplex is mapped affinely, so
+    that the map is piecewise linear and continuous. It tells where a voxel of the result is looked up in the image. The
+    array keeps its shape; the deformation is not recorded for inversion. Source: imgaug's ``PiecewiseAffine``, whose
+    grid spans from 0 to the size of the image, one voxel beyond the last one.
 
     Args:
         prob: probability of a deformation, 0 to 1.
         scale_range: smallest and largest standard deviation of the displacements, as a fraction of the image's size
             along the axis; one value for each image is drawn uniformly.
-        grid: number of points along each spatial axis, at least 2, or one number for all axes.
+        grid_range: smallest and largest number of points along an axis, at least 2; drawn for each axis and image.
         mode: "bilinear", "nearest", "bicubic" (2D only) or a spline order 0 to 5, as MONAI's ``Resample`` takes it.
-        padding_mode: what lies outside of the image, as MONAI's ``Resample`` takes it: "border", "zeros", "reflection".
+        padding_mode: what lies outside of the image, as MONAI's ``Resample`` takes it: "zeros", "border", "reflection".
 
     Raises:
         ValueError: if an argument is out of its range.
@@ -46,18 +49,14 @@ class RandPiecewiseAffine(RandomizableTransform):
         self,
         prob: float = 0.1,
         scale_range: Sequence[float] = (0.008, 0.03),
-        grid: Sequence[int] | int = 4,
+        grid_range: Sequence[int] = (2, 4),
         mode: str | int = "bilinear",
-        padding_mode: str = "border",
+        padding_mode: str = "zeros",
     ) -> None:
         RandomizableTransform.__init__(self, prob)
-        if len(scale_range) != 2 or not 0 <= scale_range[0] <= scale_range[1]:
-            raise ValueError(f"scale_range must be two numbers, 0 ≤ low ≤ high, got {tuple(scale_range)}")
-        if min([grid] if isinstance(grid, int) else grid) < 2:
-            raise ValueError(f"grid must have at least 2 points along every axis, got {grid}")
+        self.scale_range = check_range("scale_range", scale_range)
+        self.grid_range = check_range("grid_range", grid_range, least=2)
         _check_mode(mode)
-        self.scale_range = tuple(scale_range)
-        self.grid = grid
         self.resample = Resample(mode=mode, padding_mode=padding_mode, dtype=np.float32)
         self.displacements: np.ndarray | None = None
 
@@ -66,7 +65,7 @@ class RandPiecewiseAffine(RandomizableTransform):
         super().randomize(None)
         if self._do_transform:
             scale = self.R.uniform(*self.scale_range)
-            points = ensure_tuple_rep(self.grid, spatial_dims)
+            points = self.R.randint(self.grid_range[0], self.grid_range[1] + 1, size=spatial_dims)
             self.displacements = self.R.normal(0.0, scale, size=(spatial_dims, *points))
 
     def __call__(
@@ -93,8 +92,12 @@ class RandPiecewiseAffine(RandomizableTransform):
             return convert_to_tensor(img, track_meta=get_track_meta())
         shape = img.shape[1:]
         size = torch.tensor(shape, dtype=torch.float64).reshape(-1, *[1] * len(shape))
+        moved = torch.as_tensor(self.displacements)
+        regular = [torch.linspace(0, 1, n, dtype=torch.float64) for n in moved.shape[1:]]
+        points = (size * (torch.stack(torch.meshgrid(*regular, indexing="ij")) + moved)).clamp(min=0)
+        points = torch.minimum(points, size - 1)
         grid = create_grid(shape, dtype=torch.float64, backend="torch")
-        grid[: len(shape)] += size * interpolate_on_simplices(torch.as_tensor(self.displacements), shape)
+        grid[: len(shape)] = interpolate_on_simplices(points, shape) - (size - 1) / 2
         return self.resample(img, grid=grid, mode=mode, padding_mode=padding_mode)
 
 
@@ -105,7 +108,7 @@ class RandPiecewiseAffined(RandomizableTransform, MapTransform):
         keys: the items, each channel first; their sizes may differ, displacements are relative to the size.
         prob: probability of a deformation, 0 to 1.
         scale_range: as in :class:`RandPiecewiseAffine`.
-        grid: as in :class:`RandPiecewiseAffine`.
+        grid_range: as in :class:`RandPiecewiseAffine`.
         mode: one for all keys or one for each, for example ``["bilinear", "nearest"]`` for an image and its label.
         padding_mode: one for all keys or one for each.
         allow_missing_keys: whether items may be missing.
@@ -121,9 +124,9 @@ class RandPiecewiseAffined(RandomizableTransform, MapTransform):
         keys: KeysCollection,
         prob: float = 0.1,
         scale_range: Sequence[float] = (0.008, 0.03),
-        grid: Sequence[int] | int = 4,
+        grid_range: Sequence[int] = (2, 4),
         mode: Sequence[str | int] | str | int = "bilinear",
-        padding_mode: Sequence[str] | str = "border",
+        padding_mode: Sequence[str] | str = "zeros",
         allow_missing_keys: bool = False,
     ) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys)
@@ -132,7 +135,7 @@ class RandPiecewiseAffined(RandomizableTransform, MapTransform):
         self.padding_mode = ensure_tuple_rep(padding_mode, len(self.keys))
         for name in self.mode:
             _check_mode(name)
-        self.deform = RandPiecewiseAffine(1.0, scale_range, grid)
+        self.deform = RandPiecewiseAffine(1.0, scale_range, grid_range)
 
     def set_random_state(
         self, seed: int | None = None, state: np.random.RandomState | None = None
@@ -165,20 +168,20 @@ def interpolate_on_simplices(values: Tensor, shape: Sequence[int]) -> Tensor:
     first, and each step adds its coordinate times the difference between the two corners.
 
     Args:
-        values: (channels, *grid), at least 2 points along every axis; the outermost lie on the outermost voxels.
+        values: (channels, *grid), at least 2 points along every axis; the first lie on the first voxels, the last one
+            voxel beyond the last ones.
         shape: one size for each axis of the grid.
 
     Returns:
         (channels, *shape).
 
     Example:
-        >>> interpolate_on_simplices(torch.tensor([[[0.0, 0.0], [0.0, 1.0]]]), (3, 3))
-        tensor([[[0.0000, 0.0000, 0.0000],
-                 [0.0000, 0.5000, 0.5000],
-                 [0.0000, 0.5000, 1.0000]]])
+        >>> interpolate_on_simplices(torch.tensor([[[0.0, 0.0], [0.0, 1.0]]]), (2, 4))
+        tensor([[[0.0000, 0.0000, 0.0000, 0.0000],
+                 [0.0000, 0.2500, 0.5000, 0.5000]]])
     """
     points = values.shape[1:]
-    axes = [torch.linspace(0, n - 1, size, dtype=values.dtype) for n, size in zip(points, shape, strict=True)]
+    axes = [torch.arange(size, dtype=values.dtype) * (n - 1) / size for n, size in zip(points, shape, strict=True)]
     cells = [axis.floor().clamp(max=n - 2) for axis, n in zip(axes, points, strict=True)]
     position, corner = (torch.stack(torch.meshgrid(*axis, indexing="ij")) for axis in (axes, cells))
     coordinates, order = (position - corner).sort(dim=0, descending=True)

@@ -14,6 +14,10 @@ from monai.transforms.utils import create_grid, create_rotate
 from monai.utils import convert_to_tensor, ensure_tuple_rep, fall_back_tuple
 from torch import Tensor
 
+from components.transforms.intensity import draw_around_one
+from components.transforms.sample_labels import sample_labels
+from components.validation import check_range
+
 
 class RandRotateScaled(RandomizableTransform, MapTransform):
     """Rotate and scale items about their centre, each with a probability of its own.
@@ -31,11 +35,12 @@ class RandRotateScaled(RandomizableTransform, MapTransform):
             there is one, in space there are three.
         scale_prob: probability of a scaling.
         scale_range: smallest and largest extent that is seen, as a multiple of ``spatial_size``: above 1 things
-            become smaller.
+            become smaller. Half of the draws are below 1, half above.
         slice_axis: spatial axis that stays as it is; planes across it are rotated and scaled alike. None moves all
             axes.
-        mode: how each item is interpolated, one for all keys or one for each: "nearest", "bilinear", "bicubic" (in a
-            plane only) or a spline order 0 to 5, as MONAI's ``Resample`` takes it.
+        mode: how each item is interpolated, one for all keys or one for each: "label" (a label map, see
+            :func:`components.transforms.sample_labels`), "nearest", "bilinear", "bicubic" (in a plane only) or a spline
+            order 0 to 5, as MONAI's ``Resample`` takes it.
         padding_mode: what lies outside, one for all keys or one for each, as MONAI's ``Resample`` takes it.
         allow_missing_keys: whether items may be missing.
 
@@ -43,7 +48,7 @@ class RandRotateScaled(RandomizableTransform, MapTransform):
         ValueError: if an argument is out of its range; when called, if the number of axes does not fit ``degrees``.
 
     Example:
-        >>> augment = RandRotateScaled(["image", "label"], degrees=180, mode=["bilinear", "nearest"], spatial_size=16)
+        >>> augment = RandRotateScaled(["image", "label"], degrees=180, mode=["bilinear", "label"], spatial_size=16)
         >>> augment({"image": torch.rand(1, 20, 20), "label": torch.ones(1, 20, 20)})["image"].shape
         torch.Size([1, 16, 16])
     """
@@ -68,12 +73,10 @@ class RandRotateScaled(RandomizableTransform, MapTransform):
         for name, prob in (("rotate_prob", rotate_prob), ("scale_prob", scale_prob)):
             if not 0 <= prob <= 1:
                 raise ValueError(f"{name} must be a probability from 0 to 1, got {prob}")
-        if len(scale_range) != 2 or not 0 < scale_range[0] <= scale_range[1]:
-            raise ValueError(f"scale_range must be two numbers, 0 < low ≤ high, got {tuple(scale_range)}")
+        self.scale_range = check_range("scale_range", scale_range, least=0.01)
         self.spatial_size = spatial_size
         self.rotate_prob, self.scale_prob = rotate_prob, scale_prob
         self.degrees = degrees
-        self.scale_range = tuple(scale_range)
         self.slice_axis = slice_axis
         self.mode = ensure_tuple_rep(mode, len(self.keys))
         self.padding_mode = ensure_tuple_rep(padding_mode, len(self.keys))
@@ -86,7 +89,7 @@ class RandRotateScaled(RandomizableTransform, MapTransform):
         moving = spatial_dims - (self.slice_axis is not None)
         limits = np.radians(ensure_tuple_rep(self.degrees, 1 if moving == 2 else 3))
         self.angles = self.R.uniform(-limits, limits) if self.R.random() < self.rotate_prob else None
-        self.scale = self.R.uniform(*self.scale_range) if self.R.random() < self.scale_prob else None
+        self.scale = draw_around_one(self.R, *self.scale_range) if self.R.random() < self.scale_prob else None
 
     def __call__(self, data: Mapping[Hashable, Tensor]) -> dict[Hashable, Tensor]:
         """Rotate and scale the items; other items are passed on.
@@ -131,12 +134,19 @@ class RandRotateScaled(RandomizableTransform, MapTransform):
     def _sample(self, img: Tensor, matrix: np.ndarray, size: Sequence[int], mode: str | int, padding: str) -> Tensor:
         grid = create_grid(size, dtype=torch.float64, backend="torch")
         turned = (torch.as_tensor(matrix, dtype=grid.dtype) @ grid.flatten(1)).reshape(grid.shape)
+        if mode == "label":
+            centre = torch.tensor([(n - 1) / 2 for n in img.shape[1:]], dtype=grid.dtype)
+            return sample_labels(
+                img.as_tensor() if isinstance(img, MetaTensor) else img,
+                turned[:-1] + centre.view(-1, *[1] * len(centre)),
+            )
         sampled = self.resample(img, grid=turned, mode=mode, padding_mode=padding)
         return sampled.as_tensor() if isinstance(sampled, MetaTensor) else sampled
 
     def _matrix(self, dims: int) -> np.ndarray:
         """From the voxels of the result to those of the source, about the centre."""
-        matrix = np.eye(dims + 1) if self.angles is None else np.asarray(create_rotate(dims, self.angles))
+        # About the first axis first; create_rotate turns about the last one first.
+        matrix = np.eye(dims + 1) if self.angles is None else np.asarray(create_rotate(dims, -self.angles)).T
         if self.scale is not None:
             matrix[:dims, :dims] *= self.scale
         return matrix

@@ -143,10 +143,8 @@ def _change_xlstm(node: Json, kind: str, plan: Plan) -> None:
     elif kind == "RandRotateScaled":
         node["degrees"] = plan.degrees
         _in_plane(node, plan)
-    elif kind == "RandChannelwised" and _kind(node["transform"]) == "RandSimulateLowResolution":
+    elif kind == "RandChannelwised" and _kind(node["transform"]) == "RandLowResolution":
         _in_plane(node, plan)
-        flat = plan.spatial_dims == 2 or plan.in_plane
-        node["transform"]["upsample_mode"] = "bicubic" if flat else "trilinear"
 
 
 def _in_plane(node: Json, plan: Plan) -> None:

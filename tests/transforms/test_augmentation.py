@@ -2,10 +2,14 @@
 
 import json
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
+from batchgenerators.augmentations.color_augmentations import augment_gamma
+from batchgenerators.augmentations.noise_augmentations import augment_gaussian_blur
+from batchgenerators.augmentations.resample_augmentations import augment_linear_downsampling_scipy
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 from monai.transforms import Compose
@@ -26,8 +30,8 @@ def augmentation(bundle):
 ENDOSCOPY, CELLS, MRI = "xlstm_endoscopy", "xlstm_cells", "xlstm_abdomen_mri_3d"
 CHAINS = {bundle: augmentation(bundle) for bundle in (ENDOSCOPY, CELLS, MRI)}
 ORDER = [
-    "RandPatchd", "RandRotateScaled", "RandGaussianNoised", "RandGaussianSmooth", "RandScaleIntensityd",
-    "RandScaleIntensityFixedMeand", "RandSimulateLowResolution", "RandAdjustContrast", "RandAdjustContrast",
+    "RandPatchd", "RandRotateScaled", "RandGaussianNoised", "RandBlur", "RandScaleIntensityd",
+    "RandScaleIntensityFixedMeand", "RandLowResolution", "RandGamma", "RandGamma",
 ]  # fmt: skip
 DRAWS = 1000
 
@@ -75,11 +79,19 @@ def assert_uniform(values, low, high):
     assert stats.kstest(values, stats.uniform(low, high - low).cdf).pvalue > 1e-4
 
 
+def assert_around_one(values, low, high):
+    """Uniform below 1 and above it, with half of the values on either side."""
+    below, above = [v for v in values if v < 1], [v for v in values if v >= 1]
+    assert_frequency(len(below), len(values), 0.5)
+    assert_uniform(below, low, 1)
+    assert_uniform(above, 1, high)
+
+
 def test_order(any_name):
-    names = [t["transform"]["_target_"] if "transform" in t else t["_target_"].split(".")[-1] for t in CHAINS[any_name]]
+    names = [t.get("transform", t)["_target_"].split(".")[-1] for t in CHAINS[any_name]]
     flips = 3 if any_name == MRI else 2
     assert names == ORDER + ["RandFlipd"] * flips
-    inverted = [t["transform"]["invert_image"] for t in CHAINS[any_name] if "RandAdjustContrast" in str(t)]
+    inverted = [t["transform"]["invert_image"] for t in CHAINS[any_name] if "RandGamma" in str(t)]
     assert inverted == [True, False]
 
 
@@ -117,7 +129,7 @@ def test_rotation_and_scaling(any_name):
     limit = 15 if any_name == ENDOSCOPY else 180
     assert np.shape(angles)[1] == 1  # in the plane
     assert_uniform(np.ravel(angles), -limit, limit)
-    assert_uniform(scales, 0.7, 1.4)
+    assert_around_one(scales, 0.7, 1.4)
 
 
 def test_patch_is_cut_with_a_margin_for_the_rotation(any_name):
@@ -139,23 +151,19 @@ def test_noise(name):
 
 
 def test_blur(name):
-    """A single bright voxel becomes a bell; an average over a voxel adds 1/12 to its variance."""
-    picture = torch.zeros_like(image(name, 13))
-    picture[(slice(None), *[6] * (picture.ndim - 1))] = 1
-    offsets = torch.arange(13) - 6.0
-    times, channels, spreads = 0, 0, []
-    for _, result in results(name, 3, picture):
+    """With batchgenerators' blur of the same width."""
+    picture, times, channels, widths = image(name, 8), 0, 0, []
+    for transform, result in results(name, 3, picture):
         changed = changed_channels(result, picture)
         channels += int(changed.sum())
         times += bool(changed.any())
-        for bell in result[changed]:
-            profiles = (bell.sum([a for a in range(bell.ndim) if a != axis]) for axis in range(bell.ndim))
-            spreads += [((p / p.sum() * offsets**2).sum() - 1 / 12).sqrt().item() for p in profiles]
+        if changed[-1]:
+            widths.append(transform.transform.width)
+            expected = augment_gaussian_blur(picture[-1:].numpy().copy(), (widths[-1], widths[-1]))
+            np.testing.assert_allclose(result[-1:], expected, atol=1e-5)
     assert_frequency(channels, DRAWS * len(picture), 0.1)
     assert_frequency(times, DRAWS, 0.2 * (1 - 0.5 ** len(picture)))
-    assert_uniform(np.clip(spreads, 0.5, 1.0), 0.5, 1.0)
-    assert min(spreads) > 0.49
-    assert max(spreads) < 1.01
+    assert_uniform(widths, 0.5, 1.0)
 
 
 def test_brightness(name):
@@ -186,39 +194,24 @@ def test_contrast(name):
 
 
 def test_low_resolution(name):
-    """From 11.5 of 12 pixels on nothing changes."""
-    picture, channels, times = image(name), 0, 0
-    for _, result in results(name, 6, picture):
-        changed = int(changed_channels(result, picture).sum())
-        channels += changed
-        times += changed > 0
+    """With batchgenerators' low resolution of the same zoom; from 11.5 of 12 pixels on nothing changes."""
+    picture, channels, times, zooms = image(name), 0, 0, []
+    for transform, result in results(name, 6, picture):
+        changed = changed_channels(result, picture)
+        channels += int(changed.sum())
+        times += bool(changed.any())
+        if changed[-1]:
+            zooms.append(transform.transform.zoom)
+        if changed[-1] and len(zooms) <= 20:
+            expected = augment_linear_downsampling_scipy(
+                picture[-1:].numpy().copy(), (zooms[-1], zooms[-1]), order_downsample=0, order_upsample=3,
+                ignore_axes=(0,) if name == MRI else None,
+            )  # fmt: skip
+            np.testing.assert_allclose(result[-1:], expected, atol=2e-5)
     visible = (11.5 / 12 - 0.5) / 0.5
     assert_frequency(channels, DRAWS * len(picture), 0.25 * 0.5 * visible)
     assert_frequency(times, DRAWS, 0.25 * (1 - (1 - 0.5 * visible) ** len(picture)))
-    one = picture[:1]
-    zooms = [t.transform.zoom_factor for t, result in results(name, 6, one) if not torch.equal(result, one)]
     assert_uniform(zooms, 0.5, 11.5 / 12)
-
-
-def test_low_resolution_takes_the_middle_pixels_and_is_cubic():
-    """Against Keys' cubic convolution (1981) at a = −0.75, written out, on every third pixel."""
-    config = {**CHAINS[ENDOSCOPY][6], "prob": 1.0, "channel_prob": 1.0}
-    config["transform"] = {**config["transform"], "zoom_range": [1 / 3, 1 / 3]}
-    transform = ConfigParser({"t": config}).get_parsed_content("t")
-    ramp = torch.sin(torch.arange(30.0) / 4).repeat(30, 1)[None]
-    result = transform({"image": ramp})["image"][0, 0].numpy()
-    coarse = ramp[0, 0].numpy()[1::3]
-
-    def kernel(x, a=-0.75):
-        x = np.abs(x)
-        near = (a + 2) * x**3 - (a + 3) * x**2 + 1
-        return np.where(x <= 1, near, np.where(x < 2, a * (x**3 - 5 * x**2 + 8 * x - 4), 0))
-
-    for pixel in range(30):
-        place = (pixel + 0.5) / 3 - 0.5
-        taps = np.arange(np.floor(place) - 1, np.floor(place) + 3)
-        values = coarse[np.clip(taps, 0, 9).astype(int)]
-        assert result[pixel] == pytest.approx((kernel(place - taps) * values).sum(), abs=1e-5)
 
 
 @pytest.mark.parametrize(("place", "prob", "sign"), [(7, 0.1, -1), (8, 0.3, 1)], ids=["inverted", "plain"])
@@ -228,14 +221,16 @@ def test_gamma(name, place, prob, sign):
         if torch.equal(result, picture):
             continue
         times += 1
-        torch.testing.assert_close(result.flatten(1).mean(1), picture.flatten(1).mean(1), atol=1e-5, rtol=0)
-        torch.testing.assert_close(result.flatten(1).std(1), picture.flatten(1).std(1), atol=1e-4, rtol=0)
         gammas.append(transform.transform.gamma_value)
-        last = sign * picture[-1]
-        power = ((last - last.min()) / (last.max() - last.min())) ** gammas[-1]
-        assert torch.corrcoef(torch.stack([sign * power.ravel(), result[-1].ravel()]))[0, 1] > 0.99999
+        if times > 20:
+            continue
+        with mock.patch("numpy.random.uniform", return_value=gammas[-1]):
+            last = augment_gamma(
+                picture[-1:].numpy().copy(), invert_image=sign < 0, per_channel=True, retain_stats=True
+            )
+        np.testing.assert_allclose(result[-1:], last, atol=2e-5)
     assert_frequency(times, DRAWS, prob)
-    assert_uniform(gammas, 0.7, 1.5)
+    assert_around_one(gammas, 0.7, 1.5)
 
 
 def test_mirror(name):
