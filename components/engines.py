@@ -14,7 +14,7 @@ from monai.inferers import Inferer
 from monai.utils import CommonKeys, ImageMetaKey
 from torch import Tensor
 
-from components.validation import check_choice
+from .validation import check_choice
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from components.images.endings import ending_of
+from .images.endings import ending_of
 
 REMEDIES = {
     errno.ENOSPC: "make room there",

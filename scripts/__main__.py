@@ -5,82 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from .cli import PROGRAM, Command, Table, call, find, help_text
-from .errors import UserError, one_line
+from .installed import claim
 
-COMMANDS: Table = {
-    "bench": Command("scripts.bench.command:bench", "time kernels, networks and bundles, measure their memory"),
-    "data": {
-        "prepare": Command(
-            "scripts.data.prepare:prepare", "turn a data set as published into one for a bundle", bare=1
-        ),
-        "check": Command("scripts.data.check:check", "look for damage in a data set", bare=1),
-        "sample": Command("scripts.data.sample:sample", "make a small ready data set"),
-    },
-    "label": Command("scripts.label.server:serve", "start MONAI Label with bundles"),
-    "predict": Command("scripts.predict.command:predict", "segment images with a bundle"),
-    "new": Command("scripts.new.command:new", "make a bundle for a data set of your own", bare=1),
-    "demonstrate": Command("scripts.demonstrate:demonstrate", "train on a real sample, say what was reached", bare=1),
-    "doctor": Command("scripts.doctor.command:doctor", "look at this machine and this installation"),
-    "federated": {
-        "simulate": Command("scripts.federated.job:simulate", "train over several data sets as over sites", bare=1),
-        "export": Command("scripts.federated.job:export", "write the job of a federated training", bare=1),
-    },
-    "report": Command("scripts.report.command:report", "make report.html from the output of an evaluation"),
-    "weights": {
-        "convert": Command("scripts.weights.convert:convert", "turn a published checkpoint into weights of a bundle"),
-        "inspect": Command(
-            "scripts.weights.inspect:inspect", "list what is in a file of weights, running none", bare=1
-        ),
-    },
-    "zoo": {
-        "package": Command("scripts.zoo.package:package", "make the zips of the bundles and the index of them"),
-        "verify": Command("scripts.zoo.verify:verify", "check bundles or zips as a model zoo does", bare=1),
-        "fetch": Command("scripts.zoo.fetch:fetch", "download a bundle, checked", bare=1),
-        "index": Command("scripts.zoo.index:index", "write the index in the forms that other tools read"),
-    },
-}
-
-HELP = {"--help", "-h"}
+claim()  # before anything imports components, and in processes that multiprocessing starts
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command line.
+    """Run a command line, see :func:`scripts.cli.main`."""
+    from .cli import main
 
-    Args:
-        argv: the words after the program; ``sys.argv`` by default.
-
-    Returns:
-        The exit status: 0, or 2 for an error that the user can put right, 1 for any other. A command that looks for
-        faults returns 1 where it found some.
-    """
-    words = list(sys.argv[1:] if argv is None else argv)
-    debug = "--debug" in words
-    words = [word for word in words if word != "--debug"]
-    try:
-        path, entry, rest = find(words, COMMANDS)
-        if not isinstance(entry, Command) and rest and rest[0] not in HELP:
-            raise UserError(f"a command has to come before {rest[0]}; see {' '.join([PROGRAM, *path])} --help")
-        if not isinstance(entry, Command) or HELP & set(rest):
-            print(help_text(path, entry))
-        else:
-            return call(path, entry, rest)
-    except (UserError, ValueError, OSError) as error:
-        if debug:
-            raise
-        return _tell(one_line(error), 2)
-    except KeyboardInterrupt:
-        return _tell("interrupted", 130)
-    except Exception as error:
-        if debug:
-            raise
-        return _tell(f"unexpected {type(error).__name__}: {one_line(error)}; --debug shows where", 1)
-    return 0
-
-
-def _tell(message: str, status: int) -> int:
-    print(f"{PROGRAM}: {message}", file=sys.stderr)
-    return status
+    return main(argv)
 
 
 if __name__ == "__main__":

@@ -1,178 +1,83 @@
-"""From the words of a command line to the call of a command."""
+"""The commands of ``scanseg``, and what becomes of their errors."""
 
 from __future__ import annotations
 
-import contextlib
-import difflib
-import functools
-import importlib
-import inspect
-import io
-import re
-import typing
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+import sys
+from collections.abc import Sequence
 
-import fire
+from .arguments import PROGRAM, Command, Table, call, find, help_text
+from .errors import UserError, one_line
 
-from .errors import UserError
-
-PROGRAM = "scanseg"
-
-FIRE_SAYS = {
-    "ERROR: ": "",
-    "The function received no value for the required argument: ": "missing --",
-    "Could not consume arg: ": "unexpected argument ",
+COMMANDS: Table = {
+    "bench": Command(".bench.command:bench", "time kernels, networks and bundles, measure their memory"),
+    "bundle": {
+        "list": Command(".bundle.list:list_bundles", "list the bundles that commands find by name"),
+        "copy": Command(".bundle.copy:copy", "copy a bundle with its components, to change it", bare=1),
+    },
+    "data": {
+        "prepare": Command(".data.prepare:prepare", "turn a data set as published into one for a bundle", bare=1),
+        "check": Command(".data.check:check", "look for damage in a data set", bare=1),
+        "sample": Command(".data.sample:sample", "make a small ready data set"),
+    },
+    "label": Command(".label.server:serve", "start MONAI Label with bundles"),
+    "predict": Command(".predict.command:predict", "segment images with a bundle"),
+    "new": Command(".new.command:new", "make a bundle for a data set of your own", bare=1),
+    "demonstrate": Command(".demonstrate:demonstrate", "train on a real sample, say what was reached", bare=1),
+    "doctor": Command(".doctor.command:doctor", "look at this machine and this installation"),
+    "federated": {
+        "simulate": Command(".federated.job:simulate", "train over several data sets as over sites", bare=1),
+        "export": Command(".federated.job:export", "write the job of a federated training", bare=1),
+    },
+    "report": Command(".report.command:report", "make report.html from the output of an evaluation"),
+    "weights": {
+        "convert": Command(".weights.convert:convert", "turn a published checkpoint into weights of a bundle"),
+        "inspect": Command(".weights.inspect:inspect", "list what is in a file of weights, running none", bare=1),
+    },
+    "zoo": {
+        "package": Command(".zoo.package:package", "make the zips of the bundles and the index of them"),
+        "verify": Command(".zoo.verify:verify", "check bundles or zips as a model zoo does", bare=1),
+        "fetch": Command(".zoo.fetch:fetch", "download a bundle, checked", bare=1),
+        "index": Command(".zoo.index:index", "write the index in the forms that other tools read"),
+    },
 }
-"""Beginnings of Fire's error messages, and what a user of flags is told instead."""
+
+HELP = {"--help", "-h"}
 
 
-@dataclass(frozen=True)
-class Command:
-    """A row of the table of commands.
-
-    Args:
-        target: where the function is, as ``"package.module:function"``; it is imported when the command is called.
-        summary: one line for the list of commands.
-        bare: how many of its arguments are given as bare words, before the flags.
-    """
-
-    target: str
-    summary: str
-    bare: int = 0
-
-    def load(self) -> Callable[..., int | None]:
-        """Import the function."""
-        module, _, function = self.target.partition(":")
-        return getattr(importlib.import_module(module), function)
-
-
-Table = Mapping[str, "Command | Table"]
-
-
-def find(words: list[str], table: Table) -> tuple[list[str], Command | Table, list[str]]:
-    """Follow the leading words through the table.
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line.
 
     Args:
-        words: the command line without the program.
-        table: commands and groups of commands by name.
+        argv: the words after the program; ``sys.argv`` by default.
 
     Returns:
-        The names that led to the entry, the entry, and the words that are left for it.
-
-    Raises:
-        UserError: if a word is no command.
+        The exit status: 0, or 2 for an error that the user can put right, 1 for any other. A command that looks for
+        faults returns 1 where it found some.
     """
-    path: list[str] = []
-    entry: Command | Table = table
-    while not isinstance(entry, Command) and words and not words[0].startswith("-"):
-        name, *words = words
-        if name not in entry:
-            called = " ".join([PROGRAM, *path])
-            raise UserError(f"unknown command {' '.join([*path, name])!r}{_meant(name, entry)}; see {called} --help")
-        path.append(name)
-        entry = entry[name]
-    return path, entry, words
-
-
-def call(path: list[str], command: Command, words: list[str]) -> int:
-    """Run a command with the arguments that follow it.
-
-    Fire reads the arguments first, without running the command, so that a wrong one is told in one line.
-
-    Args:
-        path: the names that lead to the command.
-        command: the command.
-        words: its arguments.
-
-    Returns:
-        The exit status: what the command returned, 0 where that is nothing.
-
-    Raises:
-        UserError: if the arguments do not fit.
-    """
-    function = command.load()
-    called = " ".join([PROGRAM, *path])
-    texts = [name for name, kind in typing.get_type_hints(function).items() if kind is str or kind == str | None]
-    parameters = list(inspect.signature(function).parameters)
-    _check_flags(words, [_public(name) for name in parameters], [_public(name) for name in texts], called)
-    words = [_private(word, parameters) for word in words]
-    bound: list[inspect.BoundArguments] = []
-
-    @functools.wraps(function)
-    def bind(*args: object, **kwargs: object) -> None:
-        bound.append(inspect.signature(function).bind(*args, **kwargs))
-
-    fire.decorators.SetParseFns(**dict.fromkeys(texts, str))(bind)
-    told = io.StringIO()
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
     try:
-        with contextlib.redirect_stderr(told), contextlib.redirect_stdout(told):
-            fire.Fire(bind, command=words, name=called)
-    except fire.core.FireExit as error:
-        reason = next((line for line in told.getvalue().splitlines() if line.startswith("ERROR: ")), "wrong arguments")
-        for theirs, ours in FIRE_SAYS.items():
-            reason = reason.replace(theirs, ours)
-        reason = re.sub(r"(--\w+)_\b", r"\1", reason)
-        raise UserError(f"{reason}; see {called} --help") from error
-    return function(*bound[0].args, **bound[0].kwargs) or 0
-
-
-def help_text(path: list[str], entry: Command | Table) -> str:
-    """Help on the program, a group of commands or one command, as plain text."""
-    called = " ".join([PROGRAM, *path])
-    if not isinstance(entry, Command):
-        rows = list(_rows(path, entry))
-        width = max(len(name) for name, _ in rows)
-        lines = [f"  {name:<{width}}  {summary}" for name, summary in rows]
-        tail = f"{called} COMMAND --help explains a command; --debug shows the traceback of an error."
-        return "\n".join([f"Usage: {called} COMMAND …", "", "Commands:", *lines, "", tail])
-    function = entry.load()
-    parameters = list(inspect.signature(function).parameters.values())
-    arguments = [_public(p.name).upper() if place < entry.bare else _flag(p) for place, p in enumerate(parameters)]
-    text = inspect.getdoc(function) or ""
-    for name in (p.name for p in parameters if p.name != _public(p.name)):
-        text = text.replace(f" {name}: ", f" {_public(name)}: ")
-    return f"Usage: {' '.join([called, *arguments])}\n\n{text}"
-
-
-def _public(name: str) -> str:
-    """Flag of an argument: a word of Python's own, such as ``from``, has an underscore behind it in the code only."""
-    return name.removesuffix("_")
-
-
-def _private(word: str, parameters: Iterable[str]) -> str:
-    """A flag as Fire knows it, with the underscore; any other word as it is."""
-    flag, assigned, value = word.partition("=")
-    name = flag.removeprefix("--").replace("-", "_")
-    return f"--{name}_{assigned}{value}" if flag.startswith("--") and f"{name}_" in parameters else word
-
-
-def _flag(parameter: inspect.Parameter) -> str:
-    name = _public(parameter.name)
-    flag = f"--{name} {name.upper()}"
-    return flag if parameter.default is parameter.empty else f"[{flag}]"
-
-
-def _rows(path: list[str], table: Table) -> Iterable[tuple[str, str]]:
-    for name, entry in table.items():
-        if isinstance(entry, Command):
-            yield " ".join([*path, name]), entry.summary
+        path, entry, rest = find(words, COMMANDS)
+        if not isinstance(entry, Command) and rest and rest[0] not in HELP:
+            raise UserError(f"a command has to come before {rest[0]}; see {' '.join([PROGRAM, *path])} --help")
+        if not isinstance(entry, Command) or HELP & set(rest):
+            print(help_text(path, entry))
         else:
-            yield from _rows([*path, name], entry)
+            return call(path, entry, rest)
+    except (UserError, ValueError, OSError) as error:
+        if debug:
+            raise
+        return _tell(one_line(error), 2)
+    except KeyboardInterrupt:
+        return _tell("interrupted", 130)
+    except Exception as error:
+        if debug:
+            raise
+        return _tell(f"unexpected {type(error).__name__}: {one_line(error)}; --debug shows where", 1)
+    return 0
 
 
-def _check_flags(words: list[str], names: list[str], texts: list[str], called: str) -> None:
-    for word, after in zip(words, [*words, "--"][1:], strict=True):
-        flag, assigned, _ = word.partition("=")
-        name = flag.removeprefix("--").replace("-", "_")
-        if not word.startswith("--"):
-            continue
-        if name not in names and name.removeprefix("no") not in names:
-            raise UserError(f"unknown flag {flag}{_meant(name, names, '--')}; see {called} --help")
-        if name in texts and not assigned and after.startswith("--"):
-            raise UserError(f"{flag} needs a value; see {called} --help")
-
-
-def _meant(name: str, names: Iterable[str], prefix: str = "") -> str:
-    close = difflib.get_close_matches(name, names, n=1)
-    return f", did you mean {prefix}{close[0]}?" if close else f": there is {', '.join(prefix + n for n in names)}"
+def _tell(message: str, status: int) -> int:
+    print(f"{PROGRAM}: {message}", file=sys.stderr)
+    return status

@@ -20,10 +20,10 @@ from components import __version__
 from components.files import write_text
 from components.validation import check_choice
 
-from .checkout import ROOT
+from .bundle.find import ROOT, find_bundle
 from .data.dataset import check_free, read_json
 from .errors import UserError
-from .predict.bundle import find_bundle
+from .installed import PACKAGE
 
 TAIL = 15
 """Lines of a log that are shown when a command fails."""
@@ -135,7 +135,7 @@ def commands_of(chosen: Demonstration, folder: Path, override: Mapping[str, Any]
         return [*words, *paths, *more]
 
     return {
-        "sample": ["-m", "scripts", "data", "sample", "--bundle", chosen.bundle, "--out", str(folder / "data")],
+        "sample": ["-m", PACKAGE, "data", "sample", "--bundle", chosen.bundle, "--out", str(folder / "data")],
         "training": run("training", "train.json", *flags),
         "evaluating": run("evaluating", "evaluate.json"),
     }
@@ -149,7 +149,8 @@ def _typed(words: list[str]) -> str:
 def _run(step: str, words: list[str], folder: Path) -> dict[str, float]:
     """Run one command; its log goes to a file, its progress bar to the terminal. Returns the seconds it took."""
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    if PACKAGE == "scripts":
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     log = folder / f"{step}.log"
     start, before = time.monotonic(), os.times()
     with log.open("w", encoding="utf-8") as file:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from components.kernels.workspace import give
+from ..kernels.workspace import give
 
 
 def run_blocks(blocks: Iterable[nn.Module], x: Tensor, use_checkpoint: bool) -> Tensor:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from components.blocks.upsample import Merged
-from components.kernels.convolution import convolve
-from components.kernels.workspace import in_workspace
+from ..kernels.convolution import convolve
+from ..kernels.workspace import in_workspace
+from .upsample import Merged
 
 
 class _Convolution:

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from components.blocks.channel_first import to_first, to_last
-from components.kernels.convolution import planes, slabs
-from components.kernels.registry import recording
+from ..kernels.convolution import planes, slabs
+from ..kernels.registry import recording
+from .channel_first import to_first, to_last
 
 STRIPE = 2**21
 """Bytes of the widest maps of a stripe of rows: they stay in the caches."""

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from monai.networks.layers.factories import Norm
 from torch import Tensor, nn
 
-from components.blocks.convolution import convolution
-from components.blocks.upsample import Merged
-from components.kernels import instance_norm
-from components.kernels.layout import by_rows
-from components.kernels.workspace import give
+from ..kernels import instance_norm
+from ..kernels.layout import by_rows
+from ..kernels.workspace import give
+from .convolution import convolution
+from .upsample import Merged
 
 NEGATIVE_SLOPE = 0.01
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from components.kernels.convolution import convolve
-from components.kernels.interpolated import convolve_interpolated
-from components.kernels.workspace import in_workspace
+from ..kernels.convolution import convolve
+from ..kernels.interpolated import convolve_interpolated
+from ..kernels.workspace import in_workspace
 
 FEW = 1024
 """Voxels below which it takes as long to sum the weights of :class:`Merged` as it saves."""

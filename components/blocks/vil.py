@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from components.kernels import mlstm
+from ..kernels import mlstm
 
 CONV_KERNEL = 4
 

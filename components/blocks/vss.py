@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from monai.networks.layers import DropPath
 from torch import Tensor, nn
 
-from components.blocks.channel_first import LayerNorm2d, Linear2d
-from components.kernels import cross_selective_scan, depthwise_conv
-from components.kernels.registry import recording
+from ..kernels import cross_selective_scan, depthwise_conv
+from ..kernels.registry import recording
+from .channel_first import LayerNorm2d, Linear2d
 
 
 class SS2D(nn.Module):

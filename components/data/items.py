@@ -6,7 +6,7 @@ from pathlib import Path
 
 from monai.data import load_decathlon_datalist
 
-from components.images.endings import is_image, listed
+from ..images.endings import is_image, listed
 
 
 def inference_items(dataset_dir: str, split: str = "test") -> list[dict[str, str]]:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from monai.utils import convert_to_tensor
 
-from components.files import replacing
+from ..files import replacing
 
 logger = logging.getLogger(__name__)
 

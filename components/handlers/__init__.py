@@ -1,7 +1,6 @@
 """Handlers of MONAI and Ignite engines: scores and history as files, freezing, progress."""
 
-from components.resuming import Checkpoints
-
+from ..resuming import Checkpoints
 from .bad_steps import SkipBadSteps
 from .clip import GradientClipping
 from .freeze import FreezeEncoder

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from ignite.engine import Engine, Events
 
-from components.errors import one_line
+from ..errors import one_line
 
 
 class Ending:

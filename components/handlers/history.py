@@ -13,8 +13,7 @@ import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 
-from components.files import write_text
-
+from ..files import write_text
 from .bad_steps import SKIPPED
 from .output import first_loss
 from .record import RunRecord

@@ -13,7 +13,7 @@ import ignite.distributed as idist
 from ignite.engine import Engine, Events
 from monai.bundle import ConfigParser
 
-from components.runs.command import ARGUMENTS, given_arguments
+from ..runs.command import ARGUMENTS, given_arguments
 
 logger = logging.getLogger(__name__)
 

@@ -14,12 +14,11 @@ import torch
 from ignite.engine import Engine, Events
 from monai.utils import get_seed
 
-import components
-from components.files import write_text
-from components.kernels import used_backends
-from components.machine import cpu_model, versions
-from components.runs.command import read_command
-
+from .. import __version__
+from ..files import write_text
+from ..kernels import used_backends
+from ..machine import cpu_model, versions
+from ..runs.command import read_command
 from .ending import Ending
 
 
@@ -78,7 +77,7 @@ def describe(engine: Engine) -> dict[str, Any]:
     return {
         "seed": get_seed(),
         "command": read_command(),
-        "versions": {"components": components.__version__, **versions()},
+        "versions": {"components": __version__, **versions()},
         "machine": machine(getattr(engine.state, "device", None)),
         "network": {"name": type(network).__name__, "parameters": sum(p.numel() for p in network.parameters())}
         if isinstance(network, torch.nn.Module)

@@ -11,9 +11,8 @@ from ignite.engine import Engine, Events
 from monai.data import MetaTensor
 from monai.utils import ImageMetaKey, convert_to_numpy
 
-from components.files import case_name, write_text
-from components.metrics import ScoreTable, Scoring
-
+from ..files import case_name, write_text
+from ..metrics import ScoreTable, Scoring
 from .record import RunRecord
 
 

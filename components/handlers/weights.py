@@ -11,8 +11,8 @@ from pathlib import Path
 from ignite.engine import Engine, Events
 from torch import Tensor, nn
 
-from components.errors import one_line
-from components.networks.published import read_checkpoint
+from ..errors import one_line
+from ..networks.published import read_checkpoint
 
 logger = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ def stretched_rgb(picture: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: if there is NaN or infinity, or a value below 0.
     """
-    from components.transforms.percentiles import PercentilesToUint8d
+    from ..transforms.percentiles import PercentilesToUint8d
 
     if not np.isfinite(picture).all() or picture.min() < 0:
         raise ValueError("NaN, infinity or values below 0 among the pixels")

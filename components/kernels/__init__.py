@@ -5,12 +5,12 @@ along four paths of an image), ``mlstm`` (mLSTM cell), ``instance_norm`` and ``d
 is the definition that all other back ends are tested against.
 """
 
-from components.kernels.ops.cross_selective_scan.operator import cross_selective_scan
-from components.kernels.ops.depthwise_conv.operator import depthwise_conv
-from components.kernels.ops.instance_norm.operator import instance_norm
-from components.kernels.ops.mlstm.operator import mlstm
-from components.kernels.ops.selective_scan.operator import selective_scan
-from components.kernels.registry import (
+from .ops.cross_selective_scan.operator import cross_selective_scan
+from .ops.depthwise_conv.operator import depthwise_conv
+from .ops.instance_norm.operator import instance_norm
+from .ops.mlstm.operator import mlstm
+from .ops.selective_scan.operator import selective_scan
+from .registry import (
     BackendRecord,
     BackendUnavailableError,
     backends,

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from components.kernels.precision import convolution_dtype
-from components.kernels.workspace import take
+from .precision import convolution_dtype
+from .workspace import take
 
 SLAB = 2**24
 """Bytes of a slab."""

@@ -15,9 +15,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from components.kernels.convolution import convolution, planes, slabs
-from components.kernels.precision import convolution_dtype
-from components.kernels.workspace import take
+from .convolution import convolution, planes, slabs
+from .precision import convolution_dtype
+from .workspace import take
 
 
 class Axis(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from components.kernels.registry import recording
+from .registry import recording
 
 
 def by_rows(x: Tensor) -> bool:

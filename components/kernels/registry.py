@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from components.validation import check_choice
+from ..validation import check_choice
 
 logger = logging.getLogger(__name__)
 
@@ -268,7 +268,7 @@ def _resolve(op: str, name: str, device_type: str, float64: bool, traceable: boo
             raise BackendUnavailableError(f"back end '{name}' of {op} has no float64: choose another, or float32 input")
     if chosen.composed:  # now, as a compiler that follows the calls does not see what is added to _functions meanwhile
         _resolve("selective_scan", chosen.name, device_type, float64, traceable)
-    module = importlib.import_module(f"components.kernels.ops.{op}.{'composed' if chosen.composed else chosen.name}")
+    module = importlib.import_module(f"{__package__}.ops.{op}.{'composed' if chosen.composed else chosen.name}")
     function = getattr(module, op)
     key = f"{op}/{chosen.name}"
     _functions[key] = functools.partial(function, backend=chosen.name) if chosen.composed else function

@@ -9,14 +9,14 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from components.blocks.activation_checkpointing import run_blocks
-from components.blocks.channel_first import Linear2d
-from components.blocks.patch_expand import PatchExpand
-from components.blocks.vss import VSSBlock
-from components.networks.inputs import plain
-from components.networks.published import load_published
-from components.networks.vmamba import VMambaEncoder
-from components.validation import check_choice
+from ..blocks.activation_checkpointing import run_blocks
+from ..blocks.channel_first import Linear2d
+from ..blocks.patch_expand import PatchExpand
+from ..blocks.vss import VSSBlock
+from ..validation import check_choice
+from .inputs import plain
+from .published import load_published
+from .vmamba import VMambaEncoder
 
 FEATURES = (96, 192, 384, 768)
 

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from components.blocks.activation_checkpointing import run_blocks
-from components.blocks.channel_first import LayerNorm2d, Linear2d
-from components.blocks.vss import VSSBlock
+from ..blocks.activation_checkpointing import run_blocks
+from ..blocks.channel_first import LayerNorm2d, Linear2d
+from ..blocks.vss import VSSBlock
 
 
 class Downsample(nn.Sequential):

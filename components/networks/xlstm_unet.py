@@ -12,15 +12,15 @@ import torch
 from monai.utils import ensure_tuple_rep
 from torch import Tensor, nn
 
-from components.blocks.activation_checkpointing import run_blocks
-from components.blocks.convolution import convolution
-from components.blocks.residual import ResidualBlock, init_convolutions, residual_blocks
-from components.blocks.upsample import upsample
-from components.blocks.vil import ViLLayer
-from components.kernels.layout import by_rows, channels_last
-from components.kernels.workspace import give, workspace
-from components.networks.inputs import plain
-from components.validation import check_choice
+from ..blocks.activation_checkpointing import run_blocks
+from ..blocks.convolution import convolution
+from ..blocks.residual import ResidualBlock, init_convolutions, residual_blocks
+from ..blocks.upsample import upsample
+from ..blocks.vil import ViLLayer
+from ..kernels.layout import by_rows, channels_last
+from ..kernels.workspace import give, workspace
+from ..validation import check_choice
+from .inputs import plain
 
 VARIANTS = ("bot", "enc")
 PerAxis = int | Sequence[int]

@@ -13,9 +13,8 @@ from ignite.engine import Engine, Events
 from ignite.handlers import EarlyStopping, EMAHandler
 from torch import nn
 
-from components.files import partial_of
-from components.validation import check_choice
-
+from ..files import partial_of
+from ..validation import check_choice
 from .batches import ShelteredLoader
 from .lock import locked
 from .signals import Signals

@@ -12,7 +12,7 @@ from pathlib import Path
 import ignite.distributed as idist
 from filelock import FileLock, Timeout
 
-from components.files import explained
+from ..files import explained
 
 NAME = ".training.lock"
 DYING = 30.0

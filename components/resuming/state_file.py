@@ -10,7 +10,7 @@ from typing import Any
 import ignite.distributed as idist
 import torch
 
-from components.files import replacing
+from ..files import replacing
 
 logger = logging.getLogger(__name__)
 

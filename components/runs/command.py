@@ -11,7 +11,7 @@ from typing import Any
 from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser
 
-from components.errors import masked
+from ..errors import masked
 
 PLACES = ("bundle_root", "dataset_dir", "output_dir", "ckpt_dir", "cache_dir")
 """Settings that say where files are, and nothing about the result."""

@@ -8,7 +8,7 @@ import signal
 import sys
 from types import TracebackType
 
-from components.errors import in_words, root_cause
+from ..errors import in_words, root_cause
 
 DEBUG = "SCANSEG_DEBUG"
 """Environment variable that shows the traceback of an error as well."""

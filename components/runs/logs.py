@@ -6,7 +6,7 @@ import logging
 
 from monai.apps.utils import get_logger
 
-from components.errors import masked
+from ..errors import masked
 
 STATS = "monai.handlers.StatsHandler"
 """Name of the logger of MONAI's handler of that name."""

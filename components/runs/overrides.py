@@ -12,8 +12,7 @@ from typing import Any
 from monai.bundle import ComponentLocator, ConfigComponent, ConfigParser, ReferenceResolver
 from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS
 
-from components.validation import did_you_mean
-
+from ..validation import did_you_mean
 from .command import ARGUMENTS
 
 WORDS = ("true", "false", "yes", "no", "t", "f", "y", "n", "1", "0", "on", "off")

@@ -21,8 +21,6 @@ import numpy as np
 import torch
 from torch import nn
 
-import components
-
 NAME = "model"
 PACKAGES = ("torch", "monai", "pytorch-ignite", "numpy", "scipy", "numba", "nibabel", "fire")
 
@@ -53,7 +51,7 @@ def log_model(run_id: str, network: nn.Module, shape: tuple[int, ...], weights: 
             name=NAME,
             python_model=os.fspath(Path(__file__).with_name("mlflow_code.py")),
             artifacts={"weights": os.fspath(Path(weights).resolve()), "config": os.fspath(Path(config).resolve())},
-            code_paths=[os.fspath(Path(components.__file__).parent)],
+            code_paths=[os.fspath(Path(__file__).parents[1])],
             signature=ModelSignature(inputs=specs[0], outputs=specs[1]),
             pip_requirements=[f"{package}=={version(package)}" for package in PACKAGES],
         )

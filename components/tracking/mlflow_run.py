@@ -15,11 +15,11 @@ from ignite.engine import Engine, Events
 from monai.handlers import MLFlowHandler
 from monai.utils import CommonKeys
 
-from components.files import write_text
-from components.handlers.ending import Ending
-from components.handlers.history import as_number, read_history
-from components.handlers.record import describe
-from components.runs.command import PLACES
+from ..files import write_text
+from ..handlers.ending import Ending
+from ..handlers.history import as_number, read_history
+from ..handlers.record import describe
+from ..runs.command import PLACES
 
 logger = logging.getLogger(__name__)
 

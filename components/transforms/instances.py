@@ -6,7 +6,7 @@ import numpy as np
 from monai.config import KeysCollection
 from scipy import ndimage
 
-from components.transforms.mapped import ArrayMapTransform
+from .mapped import ArrayMapTransform
 
 
 def interior_boundary(instances: np.ndarray, min_size: int = 16) -> np.ndarray:

@@ -12,8 +12,8 @@ from monai.utils import convert_to_dst_type, convert_to_numpy, convert_to_tensor
 from scipy import ndimage
 from torch import Tensor
 
-from components.transforms.resample import resize
-from components.validation import check_range
+from ..validation import check_range
+from .resample import resize
 
 
 def draw_around_one(random: np.random.RandomState, low: float, high: float) -> float:

@@ -14,7 +14,7 @@ from monai.utils import SpaceKeys, TraceKeys
 from nibabel.orientations import inv_ornt_aff
 from torch import Tensor
 
-from components.images.orientation import checked_axcodes, turn
+from ..images.orientation import checked_axcodes, turn
 
 SAME_GRID = 1e-2
 """Two affines that differ by less, in mm, are those of one grid."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from monai.config import KeysCollection
 
-from components.transforms.mapped import ArrayMapTransform
+from .mapped import ArrayMapTransform
 
 
 class PercentilesToUint8d(ArrayMapTransform):

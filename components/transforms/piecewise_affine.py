@@ -14,7 +14,7 @@ from monai.transforms.utils import create_grid
 from monai.utils import GridSampleMode, convert_to_tensor, ensure_tuple_rep, look_up_option
 from torch import Tensor
 
-from components.validation import check_range
+from ..validation import check_range
 
 
 class RandPiecewiseAffine(RandomizableTransform):

@@ -15,7 +15,7 @@ from monai.utils import TraceKeys, ensure_tuple_rep
 from scipy import ndimage
 from torch import Tensor
 
-from components.validation import check_choice
+from ..validation import check_choice
 
 MODES = ("cubic", "linear", "nearest", "label")
 

@@ -14,9 +14,9 @@ from monai.transforms.utils import create_grid, create_rotate
 from monai.utils import convert_to_tensor, ensure_tuple_rep, fall_back_tuple
 from torch import Tensor
 
-from components.transforms.intensity import draw_around_one
-from components.transforms.sample_labels import sample_labels
-from components.validation import check_range
+from ..validation import check_range
+from .intensity import draw_around_one
+from .sample_labels import sample_labels
 
 
 class RandRotateScaled(RandomizableTransform, MapTransform):

@@ -13,11 +13,11 @@ from monai.transforms import LoadImage, LoadImaged
 from monai.utils import ensure_tuple
 from PIL import Image
 
-from components.errors import one_line
-from components.images.endings import is_volume
-from components.images.intensities import rgb8
-from components.images.pictures import read_picture
-from components.images.volumes import read_volume
+from ..errors import one_line
+from ..images.endings import is_volume
+from ..images.intensities import rgb8
+from ..images.pictures import read_picture
+from ..images.volumes import read_volume
 
 HINT = "replace or leave out the file; `scanseg data check DATASET_DIR` looks for all faults of a data set"
 NO_READER = "there is no reader here for this kind of file: convert it to NIfTI, or use `scanseg predict`"

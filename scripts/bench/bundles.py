@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import nn
 
+from ..bundle.find import find_bundle
 from ..data.dataset import read_json
-from ..predict.bundle import find_bundle
 from .models import BOT, ENC, MSVM, Plan, build, of_bundle
 from .session import Settings
 

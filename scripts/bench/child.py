@@ -16,14 +16,15 @@ from typing import Any
 import torch
 
 from ..errors import reason
+from ..installed import COMPONENTS
 from .guard import ChildError, status_bytes, within_memory
 from .session import Settings
 
-PRELOADED = ["scripts.bench.works", "monai.bundle", "monai.networks.nets"]
+PRELOADED = [f"{__package__}.works", "monai.bundle", "monai.networks.nets"]
 QUICK_PRELOADED = [
     "torch._dynamo",
-    "components.kernels.ops.cross_selective_scan.numba",
-    "components.kernels.ops.instance_norm.numba",
+    f"{COMPONENTS}.kernels.ops.cross_selective_scan.numba",
+    f"{COMPONENTS}.kernels.ops.instance_norm.numba",
 ]
 
 

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from components.networks import MSVMUNet, XLSTMUNet
 from components.validation import check_choice
 
+from ..bundle.find import find_bundle
 from ..data.dataset import read_json
 from ..new.topology import topology
-from ..predict.bundle import find_bundle
 from .session import Settings
 from .timing import Run
 

@@ -18,11 +18,11 @@ from .layouts import Case, Converter, Layout, Plan, recognise
 from .work import process_count, work
 
 SOURCES: dict[str, str] = {
-    "msvm_synapse": "scripts.data.sources.synapse",
-    "msvm_acdc": "scripts.data.sources.acdc",
-    "xlstm_abdomen_mri_3d": "scripts.data.sources.abdomen_mri",
-    "xlstm_endoscopy": "scripts.data.sources.endoscopy",
-    "xlstm_cells": "scripts.data.sources.cells",
+    "msvm_synapse": ".sources.synapse",
+    "msvm_acdc": ".sources.acdc",
+    "xlstm_abdomen_mri_3d": ".sources.abdomen_mri",
+    "xlstm_endoscopy": ".sources.endoscopy",
+    "xlstm_cells": ".sources.cells",
 }
 """For each bundle the module whose LAYOUTS are the forms in which its data set is in circulation."""
 
@@ -55,7 +55,7 @@ def prepare(name: str, source: str, out: str, processes: int | None = None, vali
     check_choice("bundle", name, SOURCES)
     check_choice("--validation", validation, VALIDATION)
     processes = process_count(processes)
-    layout, plan = recognise(name, importlib.import_module(SOURCES[name]).LAYOUTS, Path(source))
+    layout, plan = recognise(name, importlib.import_module(SOURCES[name], __package__).LAYOUTS, Path(source))
     if validation == "none":
         _train_with_all(plan)
     plan.dataset.details = {"layout": layout.name, **plan.dataset.details, "notes": plan.notes}

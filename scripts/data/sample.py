@@ -10,11 +10,11 @@ from ..errors import UserError
 from .dataset import is_complete, new_folder
 
 SAMPLES: dict[str, str] = {
-    "msvm_synapse": "scripts.data.sample_ct",
-    "msvm_acdc": "scripts.data.synthetic_cardiac",
-    "xlstm_abdomen_mri_3d": "scripts.data.sample_mr",
-    "xlstm_endoscopy": "scripts.data.synthetic_endoscopy",
-    "xlstm_cells": "scripts.data.sample_nuclei",
+    "msvm_synapse": ".sample_ct",
+    "msvm_acdc": ".synthetic_cardiac",
+    "xlstm_abdomen_mri_3d": ".sample_mr",
+    "xlstm_endoscopy": ".synthetic_endoscopy",
+    "xlstm_cells": ".sample_nuclei",
 }
 """For each bundle the module whose NAME names its sample and whose ``build(folder)`` makes it, returning a Dataset."""
 
@@ -37,7 +37,7 @@ def sample(bundle: str, out: str) -> None:
         close = difflib.get_close_matches(bundle, SAMPLES, n=1)
         hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(SAMPLES)}"
         raise UserError(f"there is no sample for the bundle {bundle!r}: {hint}")
-    maker = importlib.import_module(SAMPLES[bundle])
+    maker = importlib.import_module(SAMPLES[bundle], __package__)
     folder = Path(out)
     if is_complete(folder, maker.NAME, bundle):
         print(f"{folder} holds this sample already; nothing to do")

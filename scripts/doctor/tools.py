@@ -7,11 +7,10 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..checkout import ROOT, bundle_names
+from ..bundle.find import ROOT, bundle_names, find_bundle
 from ..data.dataset import read_json
 from ..errors import UserError
 from ..memory import available, bundle_gib, largest_batch
-from ..predict.bundle import find_bundle
 from .finding import NOTE, PROBLEM, Finding
 
 TOPIC = "Around the networks"
@@ -24,7 +23,7 @@ def findings() -> Iterator[Finding]:
     names = bundle_names("train.json")
     if not names:
         remedy = "scanseg zoo fetch NAME --out bundles, or work in a clone of the repository"
-        yield Finding(TOPIC, "bundles", "none in ./bundles, and scanseg is installed without them", NOTE, remedy)
+        yield Finding(TOPIC, "bundles", "none", NOTE, remedy)
     for bundle in names:
         yield _bundle(bundle)
 

@@ -14,6 +14,7 @@ from monai.bundle import ConfigParser
 
 from components.files import replacing
 
+from ..bundle.find import find_bundle
 from ..errors import UserError
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def simulate(
     last round where no site has validation cases; give OUT as --ckpt_dir to the bundle's evaluation or inference.
 
     Args:
-        bundle: folder of the bundle.
+        bundle: name or folder of the bundle.
         sites: the dataset_dir of each site, two or more, separated by commas.
         out: folder to make, for the model and the files of the simulation.
         rounds: how often the weights are averaged.
@@ -135,7 +136,7 @@ class Job:
         settings: overrides for train.json.
 
     Raises:
-        UserError: if NVIDIA FLARE is not installed, the folder is no bundle, a number is too small, or there are no
+        UserError: if NVIDIA FLARE is not installed, there is no such bundle, a number is too small, or there are no
             such weights.
     """
 
@@ -146,9 +147,7 @@ class Job:
             import nvflare  # noqa: F401
         except ImportError as error:
             raise UserError("federated training needs NVIDIA FLARE: pip install 'scanseg[federated]'") from error
-        self.bundle = Path(bundle).resolve()
-        if not (self.bundle / "configs" / "train.json").is_file():
-            raise UserError(f"{bundle} is no bundle, as it has no configs/train.json")
+        self.bundle = find_bundle(bundle, "train.json", "bundle")
         if rounds < 1 or epochs < 1:
             raise UserError(f"--rounds and --epochs must be 1 or more, not {rounds} and {epochs}")
         if settings is not None and not isinstance(settings, dict):

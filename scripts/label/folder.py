@@ -14,9 +14,10 @@ from ..errors import UserError, root_cause
 from ..hashes import hexdigest
 from ..predict.bundle import Bundle, load_weights
 
-MAIN = (
-    '"""Written by scanseg: what MONAI Label loads as its app."""\n\nfrom scripts.label.app.bundles import BundlesApp\n'
-)
+MAIN = f'''"""Written by scanseg: what MONAI Label loads as its app."""
+
+from {__package__}.app.bundles import BundlesApp
+'''
 
 
 def make_app(folder: Path, bundles: Iterable[Bundle]) -> Iterator[str]:

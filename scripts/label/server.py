@@ -115,7 +115,7 @@ def _start(app: Path, studies: str, bundles: Iterable[Bundle], host: str, port: 
         "MONAI_LABEL_DATASTORE_FILE_EXT": json.dumps(PATTERNS),
         "MONAI_LABEL_SESSION_PATH": str(app / "sessions"),
         "MONAI_LABEL_TRACKING_ENABLED": "false",
-        # It would forget our own package "scripts" whenever it turns to another bundle.
+        # It would forget our own package whenever it turns to another bundle.
         "MONAI_LABEL_RELOAD_APP_LIB": "false",
     }
     for name, value in settings.items():
@@ -127,5 +127,5 @@ def _start(app: Path, studies: str, bundles: Iterable[Bundle], host: str, port: 
     conf = {"models": ",".join(bundle.name for bundle in bundles), "zoo_source": "local", "sam2": "false"}
     flags = [word for pair in conf.items() for word in ("--conf", *pair)]
     flags += ["--app", str(app), "--studies", studies, "--host", host, "--port", str(port)]
-    sys.argv = ["monailabel", "start_server", *flags, "--uvicorn_app", "scripts.label.app.http:app"]
+    sys.argv = ["monailabel", "start_server", *flags, "--uvicorn_app", f"{__package__}.app.http:app"]
     Main().run()

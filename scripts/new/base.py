@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.validation import check_choice
-
-from ..checkout import bundle_folder, bundle_names, bundles_in
+from ..bundle.find import ROOT, bundles_in, find_bundle
 from ..data.dataset import read_json
 from ..errors import UserError
 
@@ -41,19 +39,12 @@ class Base:
 
 
 def find_base(name: str) -> Base:
-    """Find a bundle by name, in ``bundles`` of the current folder or of the repository, or by the path of its folder.
+    """Find a bundle by name or by its folder.
 
     Raises:
-        ValueError: if there is none of this name.
-        UserError: if it is not one of MSVM-UNet or xLSTM-UNet.
+        UserError: if there is none, or it is not one of MSVM-UNet or xLSTM-UNet.
     """
-    if place := bundle_folder(name, "train.json"):
-        return _read(place)
-    known = bundle_names("train.json")
-    if not known:
-        raise UserError(f"there is no bundle {name!r} to start from: give the path of a bundle's folder with --from")
-    check_choice("bundle for --from", name, known)
-    raise UserError(f"{name} has no configs/train.json: give the folder of a bundle with --from")
+    return _read(find_bundle(name, "train.json", "--from"))
 
 
 def fitting(base: Base, spatial_dims: int) -> tuple[Base, Base | None, str]:
@@ -73,15 +64,13 @@ def fitting(base: Base, spatial_dims: int) -> tuple[Base, Base | None, str]:
     if base.spatial_dims == spatial_dims:
         return base, None, ""
     kind = "pictures" if spatial_dims == 2 else "volumes"
-    others = (_read(path) for path in bundles_in(base.folder.parent, "train.json"))
+    near = [*bundles_in(base.folder.parent, "train.json"), *bundles_in(ROOT / "bundles", "train.json")]
+    others = (_read(path) for path in near)
     found = next(
         (b for b in others if b.network == "xlstm" and b.spatial_dims == spatial_dims and not b.instances), None
     )
     if found is None:
-        raise UserError(
-            f"{base.folder} does not read {kind}, and {base.folder.parent} has no xlstm bundle that does: take the "
-            f"repository's bundles"
-        )
+        raise UserError(f"{base.folder} does not read {kind}, and there is no xlstm bundle beside it that does")
     if base.network == "msvm":
         return base, found, f"{base.folder.name} is for volumes: pictures are loaded as {found.folder.name} does"
     return found, None, f"{base.folder.name} is not for {kind}: derived from {found.folder.name}, of the same network"

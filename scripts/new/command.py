@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from components.files import write_text
 from components.images.endings import NIFTI, ending_of
 
-from ..checkout import ROOT
+from ..bundle.contents import add_components, has_neighbour
 from ..data.dataset import PARTS, Dataset
 from ..data.work import process_count
 from ..errors import UserError
@@ -55,6 +52,7 @@ def new(
         from_: the bundle to start from, by name or by the path of its folder.
         data: folder of the data set.
         out: folder in which the bundle is made; by default bundles in the repository, the current folder elsewhere.
+            Outside of the repository the bundle holds the components as well: it can be taken to another machine.
         memory: GiB of the GPU to train on; by default those of this machine's GPU, or its free main memory.
         modality: what the images are, for example CT or MR; for CT the intensities keep their absolute scale. By
             default the name of the channel in dataset.json.
@@ -113,9 +111,10 @@ def new(
             measurement=found,
             plan=settings,
             notes=notes,
-            install=_install(target),
         )
         write_text(folder / "docs" / "README.md", readme(bundle))
+        if not has_neighbour(target):
+            add_components(folder, base.folder)
     print(text(bundle))
 
 
@@ -208,12 +207,3 @@ def _dataset(name: str, sources: Sources, found: Measurement, division: str, not
         split=division,
         details=details,
     )
-
-
-def _install(target: Path) -> str:
-    """How to make the components known to a bundle that lies outside the repository; empty where they are."""
-    if target.resolve().parent.parent == ROOT:
-        return ""
-    elsewhere = Path(sys.executable).parent
-    found = subprocess.run([sys.executable, "-c", "import components"], cwd=elsewhere, capture_output=True, check=False)
-    return f"python -m pip install {shlex.quote(str(ROOT))}" if found.returncode else ""

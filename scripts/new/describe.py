@@ -34,7 +34,6 @@ class Bundle:
         measurement: what was measured.
         plan: what was chosen.
         notes: what else to know.
-        install: what to install first so that its components are found; empty where they are.
     """
 
     name: str
@@ -49,7 +48,6 @@ class Bundle:
     measurement: Measurement
     plan: Plan
     notes: Sequence[str] = ()
-    install: str = ""
 
     @property
     def network(self) -> str:
@@ -99,14 +97,12 @@ def commands(bundle: Bundle) -> dict[str, str]:
             f"--config_file {_path(bundle.folder / 'configs' / config)} --dataset_dir {dataset} --output_dir {output}"
         )
 
-    first = {"install the components": bundle.install} if bundle.install else {}
     return {
-        **first,
-        "check the data": f"python -m scripts data check {dataset}",
+        "check the data": f"scanseg data check {dataset}",
         "train": run("training", "train.json"),
         "evaluate on the test cases": run("evaluating", "evaluate.json"),
         "segment": run("inferring", "inference.json"),
-        "report": f"python -m scripts report --output_dir {output} --dataset_dir {dataset}",
+        "report": f"scanseg report --output_dir {output} --dataset_dir {dataset}",
     }
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from components.handlers.weights import load_weights as fill
 from components.validation import check_choice
 
-from ..checkout import bundle_folder, bundle_names
+from ..bundle.find import find_bundle
 from ..data.dataset import read_json
 from ..errors import UserError, one_line, root_cause
 from ..hashes import hexdigest
@@ -39,7 +39,7 @@ class Bundle:
     """Reads ``configs/inference.json`` and ``configs/metadata.json`` of a bundle.
 
     Args:
-        name: name of a bundle of this checkout or of ``./bundles``, or the folder of one.
+        name: name or folder of the bundle.
         override: values of the config to use instead, by id, for example ``{"roi_size": [256, 256]}``.
 
     Raises:
@@ -146,32 +146,6 @@ class Bundle:
             raise UserError(f"{self.config_file}: postprocessing has no SaveImaged, so there is nothing to write")
         self.parser.ref_resolver.reset()
         return products
-
-
-def find_bundle(name: str | Path) -> Path:
-    """Folder of a bundle.
-
-    Args:
-        name: the folder, or a name that is looked for in ``./bundles`` and in the checkout.
-
-    Raises:
-        UserError: if there is none; the message names the bundles that there are.
-    """
-    if folder := bundle_folder(name, "inference.json"):
-        return folder.resolve()
-    if Path(name).exists():
-        hint = ": unpack it first" if Path(name).is_file() else ""
-        raise UserError(f"--bundle {name} is no bundle, it has no configs/inference.json{hint}")
-    if not (names := bundle_names("inference.json")):
-        raise UserError(
-            f"there is no bundle {name}, and none in ./bundles: `scanseg zoo fetch {name} --out bundles` downloads one "
-            "(see its --help for the index), or give the path of a bundle"
-        )
-    try:
-        check_choice("bundle", str(name), names)
-    except ValueError as error:
-        raise UserError(f"{error}, or give the folder of a bundle") from error
-    raise UserError(f"there is no bundle at {name}")
 
 
 def load_weights(network: nn.Module, path: Path, bundle: Bundle) -> str:

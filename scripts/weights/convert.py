@@ -63,7 +63,7 @@ def convert(
         scanseg weights convert --bundle msvm_synapse --checkpoint synapse.ckpt
         scanseg weights convert --bundle msvm_synapse --checkpoint vssm1_tiny_0230s_ckpt_epoch_264.pth --part encoder
     """
-    from ..predict.bundle import find_bundle
+    from ..bundle.find import find_bundle
 
     if part is not None:
         check_choice("--part", part, PARTS)

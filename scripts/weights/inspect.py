@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from components.networks import load_published
 
-from ..checkout import ROOT, bundles_in
-from ..cli import PROGRAM
+from ..arguments import PROGRAM
+from ..bundle.find import ROOT, bundles_in
 from ..data.dataset import read_json
 from ..errors import UserError
 from ..hashes import hexdigest

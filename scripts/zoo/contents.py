@@ -12,7 +12,7 @@ from typing import Any
 
 from components.validation import check_choice
 
-from ..checkout import ROOT, bundles_in
+from ..bundle.find import ROOT, bundles_in
 from ..errors import UserError
 from .archive import NAME, SUMS, sums
 

@@ -9,7 +9,7 @@ import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..checkout import bundle_folder, bundle_names
+from ..bundle.find import bundle_folder, bundle_names
 from ..data.dataset import read_json
 from ..errors import UserError
 from ..hashes import hexdigest

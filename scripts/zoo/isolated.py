@@ -1,4 +1,4 @@
-"""Runs a module or a file of Python in a process that sees one copy of ``components`` and no ``scripts``.
+"""Runs a module or a file of Python in a process that sees one copy of ``components`` and no ``scanseg``.
 
 ``python -I isolated.py FOLDER MODULE|FILE.py ARGUMENTS…``, from any folder. FOLDER is where the one copy is: the folder
 of a downloaded bundle, or the checkout. ``-I`` keeps PYTHONPATH and the current folder out, but an installed scanseg
@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
-HIDDEN = ("components", "scripts")
+HIDDEN = ("components", "scanseg", "scripts")
 
 
 class OneCopy:
@@ -31,7 +31,7 @@ class OneCopy:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """Find ``components`` in the folder, and nothing for ``scripts``; other names are left to other finders."""
+        """Find ``components`` in the folder, and nothing for the others; other names are left to other finders."""
         if name not in HIDDEN:
             return None
         places = [place for place in sys.path if os.path.realpath(place) == self.folder]

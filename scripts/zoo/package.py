@@ -8,7 +8,7 @@ from pathlib import Path
 
 from components.files import write_text
 
-from ..cli import PROGRAM
+from ..arguments import PROGRAM
 from ..errors import UserError
 from .archive import write_zip
 from .contents import ROOT, Weights, bundle_names, collect

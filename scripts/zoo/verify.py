@@ -16,6 +16,7 @@ from typing import IO, Any
 
 from components.validation import check_choice
 
+from ..bundle.find import find_bundle
 from ..errors import UserError
 from .archive import Unsafe, check_zip, unpack
 from .contents import MODEL, ROOT, bundle_names
@@ -149,8 +150,7 @@ def _open(target: str, work: Path, trusted: bool) -> Target:
         folder.mkdir()
         return Target(name, unpack(path, folder), own=False, trusted=trusted)
     if not path.is_dir():
-        check_choice("bundle", target, bundle_names())
-        path = ROOT / "bundles" / target
+        path = find_bundle(target, "metadata.json", "bundle")
     path = path.resolve()
     if not (path / "configs").is_dir():
         raise UserError(f"{target} is not the folder of a bundle: it has no configs")

@@ -77,7 +77,7 @@ def test_training_goes_on_from_the_last_state(trained):
 def test_evaluation_and_inference(trained):
     bundle, work = trained
     evaluation = python(*next_command((work / "said.txt").read_text()), cwd=work)
-    assert next_command(evaluation.stdout)[:3] == ["-m", "scripts", "report"]
+    assert next_command(evaluation.stdout)[:3] == ["-m", "scanseg", "report"]
     inference = run(bundle, "inferring", "inference", work, **SIZES[bundle])
     assert f"ready: {work / 'output' / 'predictions'}\n" in inference.stdout
     metrics = json.loads((work / "output" / "metrics.json").read_text())

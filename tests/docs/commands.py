@@ -13,8 +13,8 @@ from pathlib import Path
 import monai.bundle
 from monai.bundle import ConfigParser
 
-from scripts.__main__ import COMMANDS
-from scripts.cli import Command, call, find
+from scripts.arguments import Command, call, find
+from scripts.cli import COMMANDS
 from scripts.errors import UserError
 
 ROOT = Path(__file__).parents[2]

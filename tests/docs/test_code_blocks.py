@@ -20,7 +20,7 @@ from sybil.document import Document
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
 from components.networks import MSVMUNet
-from scripts.__main__ import main
+from scripts.cli import main
 from tests.docs.commands import ROOT, MissingArgument, check, commands_in
 from tests.folders import folder
 from tests.golden import GoldenCase

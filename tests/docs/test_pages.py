@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from components.kernels import backends, operators
-from scripts.__main__ import COMMANDS
+from scripts.cli import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 PYPROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")

@@ -25,7 +25,7 @@ from components.errors import in_words, root_cause
 from components.handlers.weights import load_weights
 from components.runs.dataset import check_dataset
 from components.transforms import LoadWholeImaged
-from scripts.__main__ import main
+from scripts.cli import main
 from scripts.errors import UserError
 from scripts.predict import Bundle, Predictor
 from scripts.zoo.archive import unpack

@@ -15,7 +15,7 @@ from components.errors import masked
 from components.networks import MSVMUNet
 from components.runs.command import read_command
 from components.runs.logs import keeps
-from scripts.__main__ import main
+from scripts.cli import main
 from scripts.errors import UserError
 from scripts.zoo.lint import lint_config
 from tests.bundles.workflow import BUNDLES, ROOT, configs

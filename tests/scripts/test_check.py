@@ -11,7 +11,7 @@ import raw_data as raw
 from PIL import Image
 from raw_data import redraw, rewrite
 
-from scripts.__main__ import main
+from scripts.cli import main
 
 VOLUME = "labels/test/case0001.nii.gz"
 SLICE = "labels/training/case0005_slice001.nii.gz"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.__main__ import COMMANDS, main
-from scripts.cli import Command
+from scripts.arguments import Command
+from scripts.cli import COMMANDS, main
 
 ROOT = Path(__file__).parents[2]
 

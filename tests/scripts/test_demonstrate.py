@@ -7,7 +7,7 @@ import pytest
 from monai.bundle import ConfigParser
 
 from scripts import demonstrate as module
-from scripts.__main__ import main
+from scripts.cli import main
 from scripts.demonstrate import DEMONSTRATIONS, commands_of
 from tests.bundles.workflow import configs
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from scripts.__main__ import main
+from scripts.cli import main
 from tests.bundles.workflow import ROOT
 from tests.folders import folder
 
@@ -114,7 +114,7 @@ def test_exported_job_starts_from_given_weights(sites, tmp_path):
     [
         (["simulate", BUNDLE, "--sites", "a", "--out", "o"], "--sites a is no dataset_dir"),
         (["simulate", BUNDLE, "--sites", "one", "--out", "o"], "--sites one is one data set"),
-        (["simulate", "nothing", "--sites", "one,one", "--out", "o"], "nothing is no bundle"),
+        (["simulate", "nothing", "--sites", "one,one", "--out", "o"], "unknown bundle 'nothing'"),
         (["simulate", BUNDLE, "--sites", "one,one", "--out", "one"], "--out one exists already"),
         (["simulate", BUNDLE, "--sites", "one,one", "--out", "o", "--rounds", 0], "--rounds and --epochs must be 1"),
         (

@@ -13,7 +13,7 @@ import raw_data as raw
 from PIL import Image
 
 from components.transforms.instances import interior_boundary
-from scripts.__main__ import main
+from scripts.cli import main
 from scripts.data.labels import CLASSES
 from scripts.data.layouts import held_out
 from scripts.data.reading import read_nifti, read_picture
@@ -458,7 +458,7 @@ def test_bad_usage_is_told(words, told, tmp_path, capsys, monkeypatch):
 def interrupted(bundle, source, out, after):
     """Run it in a process of its own, which is interrupted while it writes the file after so many."""
     code = (
-        "import sys, itertools, scripts.data.output as o; from scripts.__main__ import main\n"
+        "import sys, itertools, scripts.data.output as o; from scripts.cli import main\n"
         "count, save = itertools.count(), o.save\n"
         "def cut(path, *rest):\n"
         "    save(path, *rest)\n"

@@ -161,7 +161,7 @@ def test_empty_folder_is_used(run, tmp_path):
 
 def test_interrupted_run_leaves_nothing(tmp_path):
     code = (
-        "import sys, scripts.data.output as o; from scripts.__main__ import main\n"
+        "import sys, scripts.data.output as o; from scripts.cli import main\n"
         "def fail(*a): raise KeyboardInterrupt\n"
         "o.save = fail\n"
         "sys.exit(main(['data', 'sample', '--bundle', 'msvm_synapse', '--out', sys.argv[1]]))"

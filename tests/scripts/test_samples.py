@@ -12,7 +12,7 @@ from PIL import Image
 from scipy import ndimage
 
 from components.transforms.instances import interior_boundary
-from scripts.__main__ import main
+from scripts.cli import main
 from scripts.data.labels import CLASSES
 from scripts.data.sample import SAMPLES
 

@@ -5,9 +5,9 @@ import json
 import pytest
 from bench_records import record, row
 
-from scripts.__main__ import main
 from scripts.bench import command
 from scripts.bench.works import WORKS, Work
+from scripts.cli import main
 
 
 @pytest.fixture

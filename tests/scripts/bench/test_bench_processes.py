@@ -5,12 +5,12 @@ import json
 import pytest
 import torch
 
-from scripts.__main__ import main
 from scripts.bench.command import _command
 from scripts.bench.models import BOT, MSVM, make
 from scripts.bench.processes import efficiency, sent
 from scripts.bench.session import Settings
 from scripts.bench.tables import tables
+from scripts.cli import main
 from tests.scripts.bench.bench_records import record, row
 
 QUICK = Settings(quick=True)

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from components.kernels import backends, operators
-from scripts.__main__ import main
 from scripts.bench.bundles import config
 from scripts.bench.models import MODES
 from scripts.bench.works import GROUPS, WORKS, choose
+from scripts.cli import main
 
 # One bundle for each of its works; test_bench_training.py looks at the overrides of the others.
 BUNDLES = {"pipeline": "xlstm_abdomen_mri_3d", "epoch": "msvm_acdc", "inference": "xlstm_abdomen_mri_3d"}

@@ -11,7 +11,7 @@ import torch
 from components.kernels import backends, operators, registry
 from components.kernels.ops.mlstm import chunkwise
 from components.kernels.ops.selective_scan import torch as scan
-from scripts.__main__ import main
+from scripts.cli import main
 from scripts.doctor import kernels, machine, packages, tools
 from scripts.doctor.finding import NOTE, OK, PROBLEM
 

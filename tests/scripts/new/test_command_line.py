@@ -6,7 +6,7 @@ import shutil
 import pytest
 import user_data as data
 
-from scripts.__main__ import main
+from scripts.cli import main
 
 WORDS = ["--memory", "4", "--processes", "1"]
 

@@ -5,7 +5,7 @@ import dataclasses
 
 import pytest
 
-from scripts.checkout import ROOT
+from scripts.bundle.find import ROOT
 from scripts.errors import UserError
 from scripts.new.base import find_base, fitting
 from scripts.new.derive import derive
@@ -193,7 +193,7 @@ def test_the_bundle_fits_the_images():
 
 def test_a_bundle_is_found_by_its_path(tmp_path):
     assert find_base(str(ROOT / "bundles" / "msvm_acdc")).network == "msvm"
-    with pytest.raises(ValueError, match="did you mean 'msvm_acdc'"):
+    with pytest.raises(UserError, match="did you mean 'msvm_acdc'"):
         find_base("msvm_adcd")
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs/train.json").write_text('{"network_def": {"_target_": "UNet"}}')

@@ -9,7 +9,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from components.transforms import instances_of
-from scripts.checkout import ROOT
+from scripts.bundle.find import ROOT
 from scripts.errors import UserError
 from scripts.predict import Predictor
 from tests.scripts.predict.images import SAMPLES, SMALL

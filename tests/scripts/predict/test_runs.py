@@ -13,7 +13,7 @@ from PIL import Image
 
 from scripts.errors import UserError
 from scripts.predict import command, predict
-from scripts.predict.bundle import Bundle, find_bundle, load_weights
+from scripts.predict.bundle import Bundle, load_weights
 from scripts.predict.ranks import Ranks
 from tests.scripts.predict.images import SMALL
 
@@ -233,7 +233,7 @@ def test_command_line_is_quiet_in_a_pipe_and_says_what_failed(scans, out, argume
     ("changes", "told"),
     [
         ({"bundle": "xlstm_cell"}, "unknown bundle 'xlstm_cell', did you mean 'xlstm_cells'?"),
-        ({"bundle": "."}, r"--bundle \. is no bundle, it has no configs/inference.json"),
+        ({"bundle": "."}, r"--bundle \. is not a bundle, it has no configs/inference.json"),
         ({"input": "nowhere"}, "--input nowhere does not exist"),
         ({"input": "empty"}, r"--input empty has no images \(\.nii, .*; 1 other files, such as notes.txt"),
         ({"output": "scans"}, "--output scans is the input too"),
@@ -336,9 +336,3 @@ def test_fault_inside_a_transform_is_told_not_its_wrapping(scans, out, arguments
     monkeypatch.setattr(NormalizeIntensityd, "__call__", odd)
     assert predict(input=str(scans / "a.png"), output=str(out), **arguments(BUNDLE)) == 1
     assert capsys.readouterr().err == "failed: a: unexpected ValueError: an odd thing\n"
-
-
-def test_no_bundle_at_hand(monkeypatch):
-    monkeypatch.setattr("scripts.predict.bundle.bundle_names", lambda config: [])
-    with pytest.raises(UserError, match="scanseg zoo fetch some_bundle --out bundles"):
-        find_bundle("some_bundle")

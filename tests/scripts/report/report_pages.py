@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from components.metrics import ScoreTable
-from scripts.__main__ import main
+from scripts.cli import main
 from scripts.data.labels import CLASSES
 
 EVIL = "<img src=x onerror=alert(1)>"

@@ -11,7 +11,7 @@ import pytest
 
 from components.metrics import FrameScoring, InstanceScoring, OrganScoring, ScoreTable
 from components.transforms.instances import interior_boundary
-from scripts.__main__ import main
+from scripts.cli import main
 from scripts.data.labels import CLASSES
 from scripts.report.colours import colour, rgb
 from scripts.report.published import TABLES, published_for

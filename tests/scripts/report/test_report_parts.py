@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from scripts.__main__ import main
+from scripts.cli import main
 from scripts.report.agreement import Agreement
 from scripts.report.charts import HEIGHT, LEFT, WIDTH, Mark, chart
 from scripts.report.colours import ERRORS, rgb

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from scripts.__main__ import main
+from scripts.cli import main
 from tests.scripts.report.report_pages import volumes
 
 

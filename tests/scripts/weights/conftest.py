@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 
-from scripts.__main__ import main
+from scripts.cli import main
 from tests.golden import GoldenCase
 
 # The golden xLSTM-UNet is smaller than the bundles': the settings of its plan.

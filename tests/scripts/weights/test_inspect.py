@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from components.networks import MSVMUNet, XLSTMUNet
-from scripts.__main__ import main
+from scripts.cli import main
 from scripts.hashes import hexdigest
 
 

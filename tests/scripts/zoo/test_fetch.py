@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from scripts.__main__ import main
+from scripts.cli import main
 from scripts.errors import UserError
 from scripts.zoo import fetch as fetch_module
 from scripts.zoo.download import ATTEMPTS, check_url, download, read_text

@@ -9,7 +9,7 @@ import pytest
 import torch
 import yaml
 
-from scripts.__main__ import main
+from scripts.cli import main
 from scripts.errors import UserError
 from scripts.zoo import package as package_module
 from scripts.zoo.contents import ROOT, Weights

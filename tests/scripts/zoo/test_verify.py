@@ -14,7 +14,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser, download
 
-from scripts.__main__ import main
+from scripts.cli import main
 from scripts.zoo.run_checks import CHECKS as RUNNING_CHECKS
 from scripts.zoo.verify import EXPORTS, RUNNING, SCHEMA, check_bundle
 from tests.bundles.workflow import BUNDLES, ROOT

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from components.kernels.custom_op import custom_op
-from components.kernels.layout import from_rows, to_rows
-from components.kernels.ops.selective_scan.numba import Path, Scan, kept_shape, padding, scan_backward, scan_forward
+from ...custom_op import custom_op
+from ...layout import from_rows, to_rows
+from ..selective_scan.numba import Path, Scan, kept_shape, padding, scan_backward, scan_forward
 
 
 def cross_selective_scan(

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from components.kernels.custom_op import custom_op
-from components.kernels.layout import to_rows
-from components.kernels.numba_jit import jit, threads
-from components.kernels.ops.depthwise_conv.torch import depthwise_conv as convolve
+from ...custom_op import custom_op
+from ...layout import to_rows
+from ...numba_jit import jit, threads
+from .torch import depthwise_conv as convolve
 
 LANES = 128  # channels that a thread takes at a time
 GROUP = 4  # pixels whose products are added before they go to the sum

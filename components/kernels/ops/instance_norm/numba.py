@@ -16,9 +16,9 @@ from numba import types
 from numba.extending import overload
 from torch import Tensor
 
-from components.kernels.custom_op import custom_op
-from components.kernels.layout import channels_last, to_rows
-from components.kernels.numba_jit import jit, threads
+from ...custom_op import custom_op
+from ...layout import channels_last, to_rows
+from ...numba_jit import jit, threads
 
 LINE = 256
 CHUNKS = 32

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from components.kernels.custom_op import custom_op
-from components.kernels.ops.mlstm.naive import EPSILON, LEAST_PEAK
-from components.kernels.registry import recording
+from ...custom_op import custom_op
+from ...registry import recording
+from .naive import EPSILON, LEAST_PEAK
 
 # Measured with heads of width 128 on two AVX-512 cores.
 CHUNK = 64

@@ -10,7 +10,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from components.kernels.ops.mlstm.naive import EPSILON
+from .naive import EPSILON
 
 # Device type: (kernel, its chunk size).
 _KERNELS = {"cpu": ("chunkwise--native_autograd", 64), "cuda": ("chunkwise--triton_xl_chunk", 128)}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from components.kernels.precision import cast, compute_dtype, no_autocast
-from components.kernels.registry import dispatch
+from ...precision import cast, compute_dtype, no_autocast
+from ...registry import dispatch
 
 
 def mlstm(q: Tensor, k: Tensor, v: Tensor, i: Tensor, f: Tensor, backend: str = "auto") -> Tensor:

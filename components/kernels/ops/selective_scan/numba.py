@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from components.kernels.custom_op import custom_op
-from components.kernels.numba_jit import jit, threads
-from components.kernels.ops.selective_scan.elementary import LOG2_E, exp2, sigmoid2, softplus2
+from ...custom_op import custom_op
+from ...numba_jit import jit, threads
+from .elementary import LOG2_E, exp2, sigmoid2, softplus2
 
 LANES = 48  # rows that a thread takes at a time: divides the published widths, and is three AVX-512 registers
 TILE = 32  # steps that are computed at a time: their temporaries fit into the first cache

@@ -1,0 +1,1 @@
+"""Bundles: where they are, what is in one, and copies of them to change."""
