@@ -17,7 +17,7 @@ environment() {
     fi
     local stamp=$folder/installed$extras
     local wanted
-    wanted=$(echo "${packages[@]}" | cat pyproject.toml "$constraints" - | cksum)
+    wanted=$(echo "${packages[@]}" | cat pyproject.toml setup.py "$constraints" - | cksum)
     if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
         echo "Installing scanseg$extras${packages[*]:+ ${packages[*]}} (a few minutes the first time)"
         local install=("$python" -m pip install --quiet --disable-pip-version-check -c "$constraints")

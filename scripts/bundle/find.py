@@ -30,6 +30,12 @@ def bundle_names(config: str = "metadata.json") -> list[str]:
     return sorted({path.name for folder in _places() for path in bundles_in(folder, config)})
 
 
+def bundle_folder(name: str | Path, config: str = "metadata.json") -> Path | None:
+    """As :func:`find_bundle`, but None where there is no such bundle."""
+    places = (Path(name), *(folder / name for folder in _places()))
+    return next((place.resolve() for place in places if (place / "configs" / config).is_file()), None)
+
+
 def find_bundle(name: str | Path, config: str = "inference.json", argument: str = "--bundle") -> Path:
     """Folder of a bundle.
 
@@ -44,9 +50,8 @@ def find_bundle(name: str | Path, config: str = "inference.json", argument: str 
     Raises:
         UserError: if there is none; the message names the bundles that there are.
     """
-    for place in (Path(name), *(folder / name for folder in _places())):
-        if (place / "configs" / config).is_file():
-            return place.resolve()
+    if folder := bundle_folder(name, config):
+        return folder
     if Path(name).exists():
         hint = ": unpack it first" if Path(name).is_file() else ""
         raise UserError(f"{argument} {name} is not a bundle, it has no configs/{config}{hint}")

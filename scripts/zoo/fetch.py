@@ -81,17 +81,16 @@ def _tell_what_is_here(name: str, content: Index, index: str | None) -> None:
     where = f"{name} is not published" if index is None else f"{index} does not list {name}"
     if not content["bundles"]:
         where = "no bundle is published yet" if index is None else f"{index} lists no bundles"
-    if (folder := bundle_folder(name, "metadata.json")) is not None:
+    if (folder := bundle_folder(name)) is not None:
         raise UserError(f"{where}, but {name} is here already, in {folder}: commands take it with --bundle {name}")
     if not content["bundles"]:
-        names = bundle_names("metadata.json")
-        here = f"the bundles here are {', '.join(names)}" if names else "there is none here either"
-        raise UserError(f"{where}, and {here}: give the index that lists {name} with --index")
+        here = ", ".join(bundle_names())
+        raise UserError(f"{where}, and the bundles here are {here}: give the index that lists {name} with --index")
 
 
 def _read(place: str) -> Index:
     if place == str(INDEX) and not INDEX.is_file():
-        return empty_index()  # an installation without the checkout
+        return empty_index()
     if not is_url(place):
         return read_index(Path(place))
     try:

@@ -212,7 +212,7 @@ def test_the_network_is_made_first(bundle, name):
             assert keys.index("network") < keys.index("train_data_loader" if "trainer" in path else "val_data_loader")
     if name == "train":
         assert list(config["checkpoints"]).index("network") < list(config["checkpoints"]).index("trainer")
-    assert config["network_def"]["_requires_"][1] == {
+    assert config["network_def"]["_requires_"][-1] == {
         "_target_": "components.require",
         "version": read(bundle, "metadata")["version"],
     }

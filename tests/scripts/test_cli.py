@@ -24,9 +24,9 @@ def commands(table, path=()):
 def test_every_command_has_help_with_an_example(path, command, capsys):
     assert main([*path, "--help"]) == 0
     text = capsys.readouterr().out
-    assert text.startswith(f"Usage: scanseg {' '.join(path)} ")
-    assert f"    scanseg {' '.join(path)} " in text.partition("Example:")[2]
-    assert len(re.match(r"Usage: [a-z ]+([A-Z_]+ )*", text)[0].split()) == 2 + len(path) + command.bare
+    assert text.splitlines()[0].startswith(f"Usage: scanseg {' '.join(path)}")
+    assert f"    scanseg {' '.join(path)}" in text.partition("Example:")[2]
+    assert len(re.match(r"Usage: [a-z ]+([A-Z_]+ ?)*", text)[0].split()) == 2 + len(path) + command.bare
     assert command.summary
     assert "\n" not in command.summary
 
