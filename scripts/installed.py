@@ -16,6 +16,7 @@ from __future__ import annotations
 import importlib
 import importlib.abc
 import importlib.machinery
+import importlib.util
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -55,7 +56,9 @@ class OneCopy(importlib.abc.MetaPathFinder):
         if top != OUTSIDE and (top != PACKAGE or rest.partition(".")[0] not in (OUTSIDE, *PARTS)):
             return None
         real = real_name(name)
-        return None if real == name else importlib.machinery.ModuleSpec(name, _Loaded(real))
+        if real == name or importlib.util.find_spec(real) is None:
+            return None
+        return importlib.machinery.ModuleSpec(name, _Loaded(real))
 
 
 class _Loaded(importlib.abc.Loader):

@@ -117,7 +117,7 @@ def test_a_project_with_folders_of_the_same_names(installed, tmp_path, ours_firs
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_text(text)
     assert installed.run("python", "-m", "scripts.train", cwd=tmp_path).stdout.split()[:2] == ["mine", "MSVMUNet"]
-    assert installed.run("python", "-m", "scanseg", "predict", "--help", cwd=tmp_path).stdout.startswith("Usage:")
+    assert installed.run("python", "-m", "scanseg", "bundle", "list", cwd=tmp_path).stdout.startswith("msvm_acdc ")
 
 
 def test_the_import_is_lazy_and_the_components_are_one_module(installed, tmp_path):
@@ -133,6 +133,8 @@ def test_the_import_is_lazy_and_the_components_are_one_module(installed, tmp_pat
         import pickle
         assert pickle.loads(pickle.dumps(XLSTMUNet)) is XLSTMUNet
         copies = {module.__file__ for name, module in sys.modules.items() if name.endswith("kernels.registry")}
+        import pydoc
+        assert pydoc.locate("components.require") is components.require and pydoc.locate("components.nothing") is None
         print(len(copies), scanseg.__version__ == components.__version__)
     """
     assert installed.python(code, tmp_path) == ["light", "1", "True"]
