@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..registry import dispatch
+from ...registry import dispatch
 
 
 def cross_selective_scan(
