@@ -137,6 +137,8 @@ def _nnunet(root: Path) -> Sources:
         channels = content.get("channel_names", content.get("modality", {}))
         if not isinstance(channels, dict):
             raise ValueError(f'"channel_names" is {channels!r}, but names by number are needed')
+        if strange := [key for key in channels if not str(key).isdigit()]:
+            raise ValueError(f"the channel {strange[0]!r} has no number: name the channels by 0, 1 and so on")
     if ignored := [name for name in names.values() if name.lower() == "ignore"]:
         raise UserError(
             f"{path}: the label {ignored[0]!r} marks voxels to be left out of the loss, which the bundles cannot do: "
@@ -158,8 +160,7 @@ def _nnunet(root: Path) -> Sources:
             raise UserError(
                 f"{case.images[0]}: {case.name} has {len(case.images)} files, but dataset.json names {wanted} channels"
             )
-    with naming(path):
-        ordered = tuple(str(channels[key]) for key in sorted(channels, key=int))
+    ordered = tuple(str(channels[key]) for key in sorted(channels, key=int))
     return Sources(root, "nnU-Net's raw layout", tuple(cases), names, ordered, notes=tuple(notes))
 
 

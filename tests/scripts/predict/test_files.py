@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from PIL import Image
+from PIL import Image, ImageOps
 from scipy.spatial.transform import Rotation
 
 from scripts.errors import UserError
@@ -344,3 +344,56 @@ def test_missing_library_of_itk_names_the_extra(ct, scans, out, arguments, capsy
     monkeypatch.setitem(__import__("sys").modules, "SimpleITK", None)
     assert predict(input=str(scans), output=str(out), **arguments(VOLUMES)) == 1
     assert "case.nrrd: it needs SimpleITK: pip install 'scanseg[formats]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ending", ["NII.GZ", "mgz", "hdr", "MHA"])
+def test_endings_in_any_case_and_further_formats(ending, ct, scans, out, arguments, predictor):
+    nib.save(ct, scans.parent / "same.nii.gz")
+    if ending == "MHA":
+        sitk.WriteImage(as_itk(ct), str(scans / "case.mha"))
+        (scans / "case.mha").rename(scans / "case.MHA")
+    elif ending == "mgz":
+        nib.save(nib.MGHImage(np.asanyarray(ct.dataobj), ct.affine), scans / "case.mgz")
+    else:
+        kind = nib.Nifti1Pair if ending == "hdr" else nib.Nifti1Image
+        nib.save(kind(np.asanyarray(ct.dataobj), ct.affine), scans / f"case.{ending}")
+    assert predict(input=str(scans), output=str(out), **arguments(VOLUMES)) == 0
+    written = sitk.ReadImage(str(out / ("case_pred.mha" if ending == "MHA" else "case_pred.nii.gz")))
+    expected = predictor(VOLUMES)(scans.parent / "same.nii.gz").labels
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(written).T, expected)
+    np.testing.assert_allclose(written.GetOrigin(), as_itk(ct).GetOrigin(), atol=1e-3)
+
+
+def test_what_is_left_out_is_named(ct, scans, out, arguments, capsys):
+    nib.save(ct, scans / "B.nii.gz")
+    nib.save(nib.Nifti1Pair(np.asanyarray(ct.dataobj), ct.affine), scans / "pair.hdr")
+    (scans / "notes").mkdir()
+    for name in ("notes/a.txt", "notes/b.txt", "c.csv", "README", "._B.nii.gz", "Thumbs.db"):
+        (scans / name).write_text("text")
+    assert predict(input=str(scans), output=str(out), **arguments(VOLUMES)) == 0
+    told = capsys.readouterr()
+    assert "2 done" in told.out
+    assert "4 other files were left out: 2 .txt, 1 without an ending, 1 .csv, such as notes/a.txt" in told.err
+    with pytest.raises(UserError, match=r"has no images \(.*; 2 other files were left out: 2 .txt, such as a.txt"):
+        find_cases(scans / "notes")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_maps_of_photographs_lie_on_the_grid_of_the_file(orientation, nuclei, scans, out, arguments, predictor):
+    """As of the picture that was turned by Pillow before."""
+    exif = Image.Exif()
+    exif[274] = orientation
+    Image.fromarray(nuclei).save(scans / "photo.png", exif=exif)
+    turned = ImageOps.exif_transpose(Image.open(scans / "photo.png"))
+    turned.save(scans.parent / "turned.png", exif=Image.Exif())
+    assert predict(input=str(scans), output=str(out), save_probabilities=True, **arguments(CELLS)) == 0
+    labels = np.array(Image.open(out / "photo_pred.png"))
+    assert labels.shape == nuclei.shape
+    tagged = Image.fromarray(labels)
+    tagged.getexif()[274] = orientation
+    expected = predictor(CELLS)(scans.parent / "turned.png")
+    np.testing.assert_array_equal(np.array(ImageOps.exif_transpose(tagged)), expected.labels)
+    with np.load(out / "photo_probabilities.npz") as file:
+        assert file["probabilities"].shape[1:] == nuclei.shape
+        chances = file["probabilities"].argmax(0).astype(np.uint8)
+    assert (chances == labels).mean() > 0.999
