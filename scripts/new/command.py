@@ -77,8 +77,8 @@ def new(
     base, pictures, base_note = fitting(named, sources.spatial_dims)
     _check_instances(base, sources)
 
-    cases, division = split(sources, seed, group)
     measured = measure(sources, processes, base.instances)
+    cases, division = split(sources, seed, group, {name: facts.look for name, facts in measured.facts.items()})
     test = [case.name for case in cases if case.part == "test"]
     found = summarise(sources, measured, test, _modality(modality))
     settings = plan(found, budget or available(), base.network, base.variant)

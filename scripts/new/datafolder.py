@@ -26,6 +26,9 @@ from ..data.reading import naming
 from ..data.work import work
 from .sources import Source
 
+SMALLEST_INTERIOR = 4
+"""Smallest interior of an object, in pixels, that the labels keep; the published 16 would lose small nuclei."""
+
 
 @dataclass(frozen=True)
 class Form:
@@ -149,7 +152,7 @@ def _picture(job: Job, content: Content) -> dict[str, Any]:
         instances = numbered(label)
         item["instances"] = item_paths(case.part, case.name, ".png", ["instances"])["instances"]
         _save_picture(job.folder / item["instances"], instances)
-        _save_picture(job.folder / item["label"], interior_boundary(instances).astype(np.uint8))
+        _save_picture(job.folder / item["label"], interior_boundary(instances, SMALLEST_INTERIOR).astype(np.uint8))
         return item
     mapped = _classes(label, job.form.table)
     if ending_of(case.label) == ".png" and np.array_equal(mapped, label) and content.picture.plain:

@@ -13,6 +13,8 @@ from typing import Any
 from .plan import Normalisation, Plan
 
 Json = dict[str, Any]
+GROWN = 2
+"""Pixels by which instances are grown back: the published decoding leaves interiors, half of a small object's area."""
 INTENSITIES = ("ScaleIntensityd", "ScaleIntensityRanged", "NormalizeIntensityd")
 
 
@@ -133,6 +135,8 @@ def _change(node: Json, plan: Plan) -> None:
     kind = _kind(node)
     if kind == "ScoreWriter" and _kind(node.get("scoring")) == "OrganScoring":
         del node["scoring"]
+    elif kind == "InteriorToInstancesd":
+        node.setdefault("grow", GROWN)
     elif plan.network == "xlstm":
         _change_xlstm(node, kind, plan)
 

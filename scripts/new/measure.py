@@ -27,6 +27,10 @@ SHOWN = 20
 """So many faults at most are listed."""
 COLOURS = ("red", "green", "blue")
 """Channels of every picture as the bundles load it: grey becomes three equal ones."""
+COLOURED = 0.02
+"""A picture is in colour if its channels differ by more than this part of the brightest value, on average."""
+BRIGHT = 0.5
+"""A picture is bright if its median is above this part of the brightest value."""
 INTERIOR = {0: "background", 1: "interior", 2: "boundary"}
 """Classes that are made of instances."""
 
@@ -62,6 +66,7 @@ class CaseFacts:
         channels: number of channels.
         kind: type of the values in the file.
         bounds: smallest and largest value.
+        look: kind of a picture, "grey" or "colour" on "dark" or "bright", such as "grey on dark"; empty for volumes.
         voxels: number of voxels of each value of the label map.
         sample: intensities of some foreground voxels, channels × voxels.
         faults: what is wrong, one line each, with the name of the file.
@@ -76,6 +81,7 @@ class CaseFacts:
     channels: int = 0
     kind: str = ""
     bounds: tuple[float, float] = (0.0, 0.0)
+    look: str = ""
     voxels: Mapping[int, int] = field(default_factory=dict)
     sample: np.ndarray | None = None
     faults: tuple[str, ...] = ()
@@ -239,6 +245,7 @@ def measure_case(job: Job) -> CaseFacts:
         channels=len(channels),
         kind=str(images[0].array.dtype),
         bounds=(min(float(c.min()) for c in channels), max(float(c.max()) for c in channels)),
+        look="" if images[0].affine is not None else _look(channels),
         voxels={int(value): int(count) for value, count in zip(values, counts, strict=True)},
         sample=_sample(channels, label.array),
     )
@@ -264,6 +271,15 @@ def _channels(images: Sequence[Content]) -> list[np.ndarray]:
     if images[0].affine is None and images[0].array.ndim == 3:
         return list(np.moveaxis(images[0].array, -1, 0))
     return [image.array for image in images]
+
+
+def _look(channels: Sequence[np.ndarray]) -> str:
+    """What a picture is like at a glance: fluorescence is bright on dark, histology colour on bright."""
+    stack = np.stack(channels[:3]).astype(np.float32)
+    brightest = float(stack.max()) or 1.0
+    colour = float((stack.max(axis=0) - stack.min(axis=0)).mean()) > COLOURED * brightest
+    bright = float(np.median(stack)) > BRIGHT * brightest
+    return f"{'colour' if colour else 'grey'} on {'bright' if bright else 'dark'}"
 
 
 def _axes(image: Content) -> tuple[list[int], tuple[float, ...], str]:

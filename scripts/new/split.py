@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 from ..data.dataset import PARTS
@@ -15,7 +15,9 @@ FIFTH = 5
 """One case of so many is held out."""
 
 
-def split(sources: Sources, seed: int, group: str | None = None) -> tuple[list[Source], str]:
+def split(
+    sources: Sources, seed: int, group: str | None = None, looks: Mapping[str, str] | None = None
+) -> tuple[list[Source], str]:
     """Divide the cases.
 
     The test is what the data set brings with labels, or else a fifth of all cases; of the others a fifth selects the
@@ -25,6 +27,8 @@ def split(sources: Sources, seed: int, group: str | None = None) -> tuple[list[S
         sources: the cases.
         seed: of the random order.
         group: regular expression; cases in whose names it finds the same text stay together.
+        looks: kind of image of each case, by its name, such as :attr:`scripts.new.measure.CaseFacts.look`; each kind
+            is divided by itself, so that none is missing where there are some of it. None for a single kind.
 
     Returns:
         The cases with their list, those of each list in the order of their names, and the division in words.
@@ -52,20 +56,28 @@ def split(sources: Sources, seed: int, group: str | None = None) -> tuple[list[S
         )
     order = sorted(others)
     random.Random(seed).shuffle(order)
+    kinds: dict[str, str] = {}
+    for case in sources.cases:
+        kinds.setdefault(groups[case.name], (looks or {}).get(case.name, ""))
     if not test:
-        test = set(_take(order))
-    validation = set(_take(order))
+        test = _take(order, kinds)
+    validation = _take(order, kinds)
+    if len(set(kinds.values())) > 1:
+        words += f" Each kind of image ({', '.join(sorted(set(kinds.values())))}) is divided by itself."
     parts = dict.fromkeys(test, "test") | dict.fromkeys(validation, "validation")
     cases = [replace(case, part=parts.get(groups[case.name], "training")) for case in sources.cases]
     cases.sort(key=lambda case: (PARTS.index(case.part), case.name))
     return cases, f"{words} Validation: a random fifth of the other {what}, seed {seed}."
 
 
-def _take(order: list[str]) -> Sequence[str]:
-    """Take a fifth of the names away from the end of the list, one at least."""
-    count = max(1, round(len(order) / FIFTH))
-    taken = order[-count:]
-    del order[-count:]
+def _take(order: list[str], kinds: Mapping[str, str]) -> set[str]:
+    """Take a fifth of each kind away from the end of the list, one name at least."""
+    taken: set[str] = set()
+    for kind in sorted(set(kinds.values())):
+        names = [name for name in order if kinds[name] == kind]
+        taken.update(names[len(names) - round(len(names) / FIFTH) :])
+    taken = taken or {order[-1]}
+    order[:] = [name for name in order if name not in taken]
     return taken
 
 

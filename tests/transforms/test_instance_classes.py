@@ -60,6 +60,39 @@ def test_touching_cells_are_apart_after_the_way_there_and_back():
         assert (decoded == decoded[box][0, 0]).sum() == 64, name
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_instances_grow_as_those_of_skimage(seed):
+    classes = interior_boundary(cells(seed), min_size=1)
+    pieces = instances_of(classes)
+    grown = instances_of(classes, grow=2)
+    expected = segmentation.expand_labels(pieces, distance=2)
+    np.testing.assert_array_equal(grown != 0, (expected != 0) & (classes != 0))
+    tied = grown != expected
+    assert np.all(tied[grown != 0].mean() < 0.05)  # pixels as far from one piece as from another
+    np.testing.assert_array_equal(grown[classes == 1], pieces[classes == 1])
+
+
+@pytest.mark.parametrize("min_size", [1, 5, 20])
+def test_small_pieces_are_left_out_before_they_grow(min_size):
+    classes = interior_boundary(cells(5), min_size=1)
+    pieces = instances_of(classes)
+    expected = morphology.remove_small_objects(pieces, max_size=min_size - 1)
+    decoded = instances_of(classes, min_size=min_size)
+    np.testing.assert_array_equal(decoded != 0, expected != 0)
+    assert sorted(np.unique(decoded)) == list(range(decoded.max() + 1))
+    grown = instances_of(classes, min_size=min_size, grow=2)
+    assert grown.max() == decoded.max()
+
+
+def test_touching_cells_get_their_pixels_back():
+    instances = np.zeros((20, 30), int)
+    instances[4:16, 3:15], instances[4:16, 15:27] = 7, 9
+    grown = instances_of(interior_boundary(instances), grow=2)
+    for name, box in ((7, np.s_[6:14, 5:13]), (9, np.s_[6:14, 17:25])):
+        found, wanted = grown == grown[box][0, 0], instances == name
+        assert (found & wanted).sum() / (found | wanted).sum() > 0.9
+
+
 def test_volumes_too():
     instances = np.zeros((9, 9, 9), int)
     instances[1:8, 1:8, 1:8] = 1

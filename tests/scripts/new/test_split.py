@@ -59,6 +59,17 @@ def test_groups_stay_together():
     assert all(len(lists[part]) == 3 * len(patients[part]) for part in lists)
 
 
+def test_each_kind_of_image_is_divided_by_itself():
+    looks = {name: "colour on bright" if number < 10 else "grey on dark" for number, name in enumerate(NAMES)}
+    for seed in range(5):
+        cases, words = split(sources(NAMES), seed, looks=looks)
+        coloured = {part: sum(looks[name][0] == "c" for name in names) for part, names in parts(cases).items()}
+        assert coloured == {"training": 6, "validation": 2, "test": 2}
+    assert "Each kind of image (colour on bright, grey on dark) is divided by itself." in words
+    one = split(sources(NAMES), 1, looks=dict.fromkeys(NAMES, "grey on dark"))
+    assert one == split(sources(NAMES), 1)
+
+
 @pytest.mark.parametrize(
     ("names", "test", "group", "told"),
     [
