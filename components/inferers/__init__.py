@@ -1,5 +1,6 @@
 """Inferers that MONAI does not have."""
 
+from .even_windows import EvenWindowInferer
 from .mirror import MirrorInferer
 
-__all__ = ["MirrorInferer"]
+__all__ = ["EvenWindowInferer", "MirrorInferer"]
