@@ -100,7 +100,7 @@ class PatchExpand(nn.Module):
         """Weight and bias that expand and normalise at once, by the moments of each expanded channel."""
         norm = self.batch_norm
         gain = norm.weight * torch.rsqrt(variance + norm.eps)
-        return self.expand.weight * gain[:, None, None, None], (self.expand.bias - mean) * gain + norm.bias
+        return self.expand.weight * gain.view(-1, 1, 1, 1), (self.expand.bias - mean) * gain + norm.bias
 
     def _moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance of each expanded channel; the running statistics are updated.

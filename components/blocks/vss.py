@@ -83,9 +83,7 @@ class MultiScaleDepthwise(nn.Module):
         kernel = largest
         for conv in self.convs[:-1]:
             kernel = kernel + F.pad(conv.weight, [(size - conv.kernel_size[0]) // 2] * 4)
-        identity = torch.zeros_like(largest[:1])
-        identity[..., size // 2, size // 2] = 1
-        return kernel + identity
+        return kernel + F.pad(largest.new_ones(1, 1, 1, 1), [size // 2] * 4)
 
     def forward(self, u: Tensor) -> Tensor:
         """Filter (B, C, H, W)."""

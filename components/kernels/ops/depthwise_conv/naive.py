@@ -8,12 +8,13 @@ from torch import Tensor
 
 
 def depthwise_conv(x: Tensor, weight: Tensor) -> Tensor:
-    """See :func:`components.kernels.depthwise_conv`."""
+    """See :func:`components.kernels.depthwise_conv`; half-precision numbers are summed in float32."""
     size = weight.shape[-1]
     height, width = x.shape[2:]
-    padded = F.pad(x, [size // 2] * 4)
-    y = torch.zeros_like(x)
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    padded, weight = F.pad(x.to(dtype), [size // 2] * 4), weight.to(dtype)
+    y = torch.zeros_like(x, dtype=dtype)
     for i in range(size):
         for j in range(size):
             y = y + weight[:, :, i, j, None] * padded[:, :, i : i + height, j : j + width]
-    return y
+    return y.to(x.dtype)

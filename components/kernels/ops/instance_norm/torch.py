@@ -15,7 +15,7 @@ def instance_norm(
     negative_slope: float,
     inplace: bool,
 ) -> Tensor:
-    """See :func:`components.kernels.instance_norm`."""
-    y = F.instance_norm(x, weight=weight.to(x.dtype), bias=bias.to(x.dtype), eps=eps)
+    """See :func:`components.kernels.instance_norm`; weight and bias may be float32 beside half-precision input."""
+    y = F.instance_norm(x, weight=weight, bias=bias, eps=eps)
     y = y if residual is None else y + residual
     return y if negative_slope == 1 else F.leaky_relu(y, negative_slope, inplace=True)
