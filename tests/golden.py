@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from components.networks import MSVMUNet, XLSTMUNet
+
 FOLDER = Path(__file__).parent / "golden"
 
 
@@ -16,11 +18,16 @@ class GoldenCase:
 
     def __init__(self, name):
         fields = json.loads((FOLDER / f"{name}.json").read_text())
+        self.name = name
         self.config = fields["config"]
         self.aliases = fields["aliases"]
         self.unused = fields["unused"]
+        self.training = fields["mode"] == "train"
         self.loss = fields["loss"]
         self.gradient_norms = fields["gradient_norms"]
+        self.input_gradient_norm = fields["input_gradient_norm"]
+        self.buffers_after = fields.get("buffers_after", {})
+        self.summaries = fields["outputs"]
         self._shapes = fields["state"]
         self._input = fields["input"]
         with np.load(FOLDER / f"{name}.npz") as file:
@@ -35,6 +42,23 @@ class GoldenCase:
     @property
     def input(self):
         return normal(self._input["tag"], self._input["shape"])
+
+    def network(self):
+        """Our network in the mode of the case, in which every value is −1; drawing the first values takes seconds."""
+        with torch.device("meta"):
+            network = self._network().train(self.training)
+        network.to_empty(device="cpu")
+        for tensor in network.state_dict().values():
+            tensor.fill_(-1)
+        return network
+
+    def _network(self):
+        if self.name.startswith("msvm"):
+            sizes = {name: self.config[name] for name in ("encoder", "depths")} | {"features": self.config["dims"]}
+            rates = {"drop_path_rate": 0.0, "decoder_drop_path_rate": 0.0} if self.training else {}
+            return MSVMUNet(self._input["shape"][1], self.config["num_classes"], **sizes, **rates)
+        renamed = {"num_classes": "out_channels", "features_per_stage": "features"}
+        return XLSTMUNet(**{renamed.get(name, name): value for name, value in self.config.items()})
 
     def loss_of(self, outputs):
         """Sum over the outputs of their mean product with fixed noise."""

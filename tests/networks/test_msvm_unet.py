@@ -139,3 +139,17 @@ def test_wrong_inputs(network):
     with pytest.raises(ValueError, match="use a batch of 2 or more"):
         network.train()(torch.zeros(1, 1, 32, 32))
     assert network(torch.zeros(2, 1, 32, 32)).shape == (2, 4, 32, 32)
+
+
+def test_published_parameter_count():
+    with torch.device("meta"):
+        network = MSVMUNet(1, 9)
+    assert sum(parameter.numel() for parameter in network.parameters()) / 1e6 == pytest.approx(35.93, abs=0.005)
+
+
+def test_small_encoder():
+    with torch.device("meta"):
+        network = MSVMUNet(1, 9, encoder="small_0229s")
+        assert network(torch.zeros(1, 1, 64, 96)).shape == (1, 9, 64, 96)
+    assert [len(stage) for stage in network.encoder.stages] == [2, 2, 20, 2]
+    assert network.encoder.stages[-1][-1].drop_path.drop_prob == pytest.approx(0.3)

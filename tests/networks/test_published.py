@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from components.networks import MSVMUNet, XLSTMUNet, load_published, read_checkpoint
+from components.networks import MSVMUNet, load_published, read_checkpoint
 from tests.golden import GoldenCase
 
 
@@ -97,9 +97,7 @@ def test_unknown_part():
 
 def test_nnunet_file(tmp_path):
     case = GoldenCase("uxlstm_bot_2d")
-    renamed = {"num_classes": "out_channels", "features_per_stage": "features"}
-    arguments = {renamed.get(name, name): value for name, value in case.config.items()}
-    network, expected = (without_values(lambda: XLSTMUNet(**arguments)) for _ in range(2))
+    network, expected = case.network(), case.network()
     file = {
         "network_weights": case.state,
         "optimizer_state": {"state": {0: {"momentum_buffer": torch.zeros(2)}}, "param_groups": [{"lr": 1e-2}]},

@@ -1,4 +1,4 @@
-"""What is particular to XLSTMUNet: its plan of layers, its arguments, gradients through the fast cell."""
+"""What is particular to XLSTMUNet: its plan of layers, its arguments and size, gradients through the fast cell."""
 
 import pytest
 import torch
@@ -38,6 +38,25 @@ SHAPES = {
         "kernel_sizes": [[1, 3, 3], [1, 3, 3], 3, 3],
         "strides": [1, [1, 2, 2], [1, 2, 2], 2],
     },
+}
+
+ABDOMEN = {
+    "spatial_dims": 3,
+    "in_channels": 1,
+    "out_channels": 14,
+    "patch_size": [48, 160, 224],
+    "features": [32, 64, 128, 256, 320, 320],
+    "kernel_sizes": [[1, 3, 3], 3, 3, 3, 3, 3],
+    "strides": [1, [1, 2, 2], 2, 2, 2, [1, 2, 2]],
+}
+ENDOSCOPY = {
+    "spatial_dims": 2,
+    "in_channels": 3,
+    "out_channels": 8,
+    "patch_size": [384, 640],
+    "features": [32, 64, 128, 256, 512, 512, 512],
+    "kernel_sizes": [3] * 7,
+    "strides": [1, 2, 2, 2, 2, 2, 2],
 }
 
 
@@ -185,3 +204,13 @@ def test_wrong_inputs(features, shape, message):
     network = XLSTMUNet(**{**SMALL, "features": features})
     with pytest.raises(ValueError, match=message):
         network(torch.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("plan", "variant", "millions"),
+    [(ABDOMEN, "enc", 43.73), (ABDOMEN, "bot", 41.91), (ENDOSCOPY, "enc", 47.66), (ENDOSCOPY, "bot", 47.45)],
+)
+def test_published_parameter_count(plan, variant, millions):
+    with torch.device("meta"):
+        network = XLSTMUNet(variant=variant, **plan)
+    assert sum(parameter.numel() for parameter in network.parameters()) / 1e6 == pytest.approx(millions, abs=0.005)
