@@ -10,6 +10,7 @@ import pytest
 import components
 from components import __version__
 from tests.bundles.workflow import ROOT, configs
+from tests.timeouts import HANG
 
 WAYS = {
     "run": """
@@ -65,7 +66,7 @@ def load_after(copy, way, bundle, cwd):
         f"bundle, config = {str(config.parents[1])!r}, {str(config)!r}\n{WAYS[way]}"
     )
     command = [sys.executable, "-W", "ignore", "-c", code]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=HANG)
 
 
 @pytest.mark.parametrize("way", WAYS)

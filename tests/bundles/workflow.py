@@ -8,6 +8,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.timeouts import HANG
+
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLES = sorted(path.name for path in (ROOT / "bundles").iterdir() if (path / "configs").is_dir())
 
@@ -39,7 +41,7 @@ def python(*arguments: object, cwd: Path, check: bool = True) -> subprocess.Comp
     """Run ``python ARGUMENTS`` in ``cwd``; its output is in the error that a failure raises."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     command = [sys.executable, *map(str, arguments)]
-    result = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=600)
+    result = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=HANG)
     if check and result.returncode:
         raise AssertionError(f"{' '.join(command)} failed\n{result.stdout[-3000:]}\n{result.stderr[-3000:]}")
     return result

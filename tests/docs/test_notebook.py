@@ -10,6 +10,8 @@ import pytest
 from nbclient import NotebookClient
 from PIL import Image
 
+from tests.timeouts import HANG
+
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -33,7 +35,7 @@ def test_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     notebook = nbformat.read(ROOT / "notebooks" / "segment_your_image.ipynb", as_version=4)
-    client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(ROOT / "notebooks")}})
+    client = NotebookClient(notebook, timeout=HANG, resources={"metadata": {"path": str(ROOT / "notebooks")}})
     client.execute()
     (picture,) = results(notebook, "image/png")
     colours = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGB")).astype(int)

@@ -12,6 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+from tests.timeouts import HANG
+
 ROOT = Path(__file__).resolve().parents[2]
 IMPORTED = (
     "ignite.handlers", "monai.bundle", "monai.bundle.__main__", "monai.engines", "monai.handlers", "monai.inferers",
@@ -73,7 +75,7 @@ class Run:
             self.status = self.server.ask({"poll": self.number})
         return self.status
 
-    def wait(self, timeout=300):
+    def wait(self, timeout=HANG):
         end = time.monotonic() + timeout
         while self.poll() is None:
             if time.monotonic() > end:
@@ -85,7 +87,7 @@ class Run:
     def text(self):
         return self.output.read_text()
 
-    def wait_for(self, words, timeout=120):
+    def wait_for(self, words, timeout=HANG):
         """Wait until it has said these words."""
         end = time.monotonic() + timeout
         while words not in self.text():

@@ -16,6 +16,7 @@ from monai.engines import SupervisedEvaluator
 from monai.transforms import AsDiscreted, Identityd
 
 from components.handlers import ScoreWriter
+from tests.timeouts import HANG
 
 NAMES = ["liver", "spleen"]
 SPACING = (2.0, 3.0, 5.0)
@@ -121,7 +122,7 @@ def test_two_processes_write_one_table(tmp_path):
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(here), str(here.parents[1])])},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANG,
     )
     assert done.returncode == 0, done.stderr
     rows = list(csv.DictReader((tmp_path / "out" / "metrics.csv").open()))

@@ -10,6 +10,7 @@ import torch
 from monai.losses import DeepSupervisionLoss, DiceCELoss
 
 from components.losses import JointDiceCELoss
+from tests.timeouts import HANG
 
 TWO_PROCESSES = """
 import sys
@@ -84,7 +85,7 @@ def test_two_processes(tmp_path):
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(here), str(here.parents[1])]), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=HANG,
     )
     assert done.returncode == 0, done.stderr
     for name, make in LOSSES.items():

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from tests.timeouts import HANG
+
 LEFT = """
 from components.resuming.batches import ShelteredLoader
 from torch.utils.data import DataLoader
@@ -19,6 +21,6 @@ raise ValueError('wrong')
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="no signals can be held back here")
 def test_process_with_workers_ends():
-    done = subprocess.run([sys.executable, "-c", LEFT], timeout=60, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", LEFT], timeout=HANG, capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
     assert "Exception ignored" not in done.stderr

@@ -18,6 +18,7 @@ from components.runs.overrides import check_kind, check_overrides
 from scripts.predict import Bundle
 from tests.bundles.workflow import ROOT, configs, runner
 from tests.folders import folder
+from tests.timeouts import HANG
 
 BUNDLE = "xlstm_cells"
 TINY = {"patch_size": "[128, 256]", "augmented_size": "[128, 256]", "batch_size": 1, "epoch_length": 1, "max_epochs": 1}
@@ -230,7 +231,7 @@ def run(place, run_id, name, *launcher, environment=(), **overrides):
         },
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANG,
     )
     lines = done.stderr.splitlines()
     told = [line for line in lines if line.startswith("scanseg: ")]

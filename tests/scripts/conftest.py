@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.timeouts import HANG
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -14,7 +16,7 @@ def scanseg(*words, cwd=ROOT):
     """Run ``python -m scripts`` with these words."""
     env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}
     command = [sys.executable, "-m", "scripts", *map(str, words)]
-    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, encoding="utf-8", timeout=120)
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, encoding="utf-8", timeout=HANG)
 
 
 @pytest.fixture(scope="session")

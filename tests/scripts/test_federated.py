@@ -12,15 +12,16 @@ import torch
 from scripts.cli import main
 from tests.bundles.workflow import ROOT
 from tests.folders import folder
+from tests.timeouts import HANG
 
 BUNDLE = ROOT / "bundles" / "msvm_acdc"
 SETTINGS = {"roi_size": [32, 32], "batch_size": 2, "num_workers": 0, "val_interval": 9}
 
 
-def scanseg(*arguments, cwd, timeout=500):
+def scanseg(*arguments, cwd):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     command = [sys.executable, "-m", "scripts", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout)
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=HANG)
 
 
 @pytest.fixture(scope="module")

@@ -16,10 +16,9 @@ from typing import Any
 import requests
 
 from tests.bundles.workflow import ROOT
+from tests.timeouts import HANG
 
 PYTHON = Path(os.environ.get("SCANSEG_LABEL_PYTHON") or ROOT / ".venv-label" / "bin" / "python")
-DEADLINE = 600
-"""Seconds until a server or a training that says nothing counts as lost."""
 
 
 def is_installed() -> bool:
@@ -40,16 +39,16 @@ class Server:
         self.address, self.process = address, process
 
     def get(self, path: str, **kwargs: Any) -> requests.Response:
-        return requests.get(f"{self.address}{path}", timeout=DEADLINE, **kwargs)
+        return requests.get(f"{self.address}{path}", timeout=HANG, **kwargs)
 
     def infer(self, bundle: str, image: str, **params: Any) -> requests.Response:
         query, form = {"image": image, "output": "image"}, {"params": json.dumps(params)}
-        return requests.post(f"{self.address}/infer/{bundle}", params=query, data=form, timeout=DEADLINE)
+        return requests.post(f"{self.address}/infer/{bundle}", params=query, data=form, timeout=HANG)
 
     def infer_all(self, bundle: str, **params: Any) -> requests.Response:
         """Segment several images while the request waits."""
         query = {"images": "all", "run_sync": "true"}
-        return requests.post(f"{self.address}/batch/infer/{bundle}", params=query, json=params, timeout=DEADLINE)
+        return requests.post(f"{self.address}/batch/infer/{bundle}", params=query, json=params, timeout=HANG)
 
     def submit(self, image: str, label: Path, told: list[dict[str, object]]) -> None:
         """Save a final label, as a client does."""
@@ -60,19 +59,19 @@ class Server:
                 params={"image": image, "tag": "final"},
                 data=form,
                 files={"label": (label.name, file)},
-                timeout=DEADLINE,
+                timeout=HANG,
             )
         assert reply.status_code == 200, reply.text
 
     def withdraw(self, image: str) -> None:
         """Delete the final label of an image."""
         query = {"id": image, "tag": "final"}
-        reply = requests.delete(f"{self.address}/datastore/label", params=query, timeout=DEADLINE)
+        reply = requests.delete(f"{self.address}/datastore/label", params=query, timeout=HANG)
         assert reply.status_code == 200, reply.text
 
     def train(self, bundle: str, **options: Any) -> dict[str, Any]:
         """Train to the end; returns the record of the task."""
-        reply = requests.post(f"{self.address}/train/{bundle}", json=options, timeout=DEADLINE)
+        reply = requests.post(f"{self.address}/train/{bundle}", json=options, timeout=HANG)
         assert reply.status_code == 200, reply.text
         for _ in self.while_alive():
             task = self.get("/train/").json()
@@ -83,10 +82,10 @@ class Server:
     def train_now(self, bundle: str, **options: Any) -> requests.Response:
         """Train while the request waits."""
         query = {"run_sync": "true"}
-        return requests.post(f"{self.address}/train/{bundle}", params=query, json=options, timeout=DEADLINE)
+        return requests.post(f"{self.address}/train/{bundle}", params=query, json=options, timeout=HANG)
 
     def while_alive(self) -> Iterator[None]:
-        end = time.monotonic() + DEADLINE
+        end = time.monotonic() + HANG
         while self.process.poll() is None and time.monotonic() < end:
             yield
             time.sleep(0.5)

@@ -16,6 +16,7 @@ from scripts.predict import command, predict
 from scripts.predict.bundle import Bundle, load_weights
 from scripts.predict.ranks import Ranks
 from tests.scripts.predict.images import SMALL
+from tests.timeouts import HANG
 
 ROOT = Path(__file__).parents[3]
 BUNDLE = "xlstm_cells"
@@ -44,7 +45,7 @@ def scanseg(*words, cwd, launcher=(), **environment):
     """The command in a process of its own, as typed."""
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
     command = [sys.executable, *launcher, "-m", "scripts", "predict", *map(str, words)]
-    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=HANG)
 
 
 def words(arguments):

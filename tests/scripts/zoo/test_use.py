@@ -13,6 +13,7 @@ import pytest
 from scripts.zoo.contents import ROOT
 from scripts.zoo.verify import HERE
 from tests.bundles.workflow import SIZES, TRAINING, python, runner
+from tests.timeouts import HANG
 
 TRAINED = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in ("msvm_acdc", "xlstm_endoscopy")]
 
@@ -22,7 +23,7 @@ def isolated(*words, folder, cwd):
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     environment |= {"OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-I", "-W", "ignore", str(HERE / "isolated.py"), str(folder), *map(str, words)]
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=HANG)
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return done.stdout
 
