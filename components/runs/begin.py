@@ -12,6 +12,7 @@ from .allocator import keep_freed_memory
 from .command import ARGUMENTS, given_arguments
 from .dataset import check_dataset
 from .excepthook import tell
+from .group import end_with_group
 from .logs import filter_logs
 from .overrides import check_overrides
 
@@ -36,6 +37,7 @@ def start(dataset_dir: Any = None, lists: Sequence[str] = (), folder_of_images: 
         return
     sys.excepthook = tell
     keep_freed_memory()
+    end_with_group()
     filter_logs()
     given = given_arguments(sys.orig_argv) or {}
     overrides = {name: value for name, value in given.items() if name not in (*ARGUMENTS, *FURTHER)}
