@@ -96,7 +96,7 @@ def page(record: Record, pictures: dict[str, list[str]], images: str) -> str:
         images: what to put before these names, from the page's folder.
     """
     template = Path(__file__).with_name("page.md").read_text(encoding="utf-8")
-    environment = jinja2.Environment(
+    environment = jinja2.Environment(  # noqa: S701 - Markdown
         trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True
     )
     return environment.from_string(template).render(

@@ -138,7 +138,7 @@ def readme(bundle: Bundle) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # Markdown, read by people
+        autoescape=False,  # noqa: S701 - Markdown, read by people
     )
     content: dict[str, Any] = {
         "bundle": bundle,

@@ -138,7 +138,7 @@ def check_bundle(
         if not sound:
             yield from (Result(name, "skipped", "nothing is run after a failure above") for name in checks)
             return
-        file = log or stack.enter_context(open(os.devnull, "w"))
+        file = log or stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
         yield from _run(found, Path(work), list(checks), schema, exporter, file, settings or {})
 
 

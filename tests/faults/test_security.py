@@ -1,10 +1,10 @@
 """Nothing in a stranger's file runs, and no password is written down."""
 
-import ast
 import json
 import logging
 import os
 import pickle
+import re
 import zipfile
 
 import pytest
@@ -21,44 +21,14 @@ from scripts.zoo.lint import lint_config
 from tests.bundles.workflow import BUNDLES, ROOT, configs
 from tests.scripts.predict.images import SAMPLES, SMALL
 
-SOURCES = sorted(path for folder in ("components", "scripts") for path in (ROOT / folder).rglob("*.py"))
-FORBIDDEN = {
-    "eval", "exec", "compile", "os.system", "os.popen", "pickle.load", "pickle.loads", "pickle.Unpickler",
-    "marshal.load", "marshal.loads", "shelve.open", "yaml.load", "yaml.unsafe_load", "yaml.full_load", "joblib.load",
-    "dill.load", "torch.hub.load", "torch.jit.load", "tarfile.open", "shutil.unpack_archive", "extractall",
-    "tempfile.mktemp",
-}  # fmt: skip
-"""Calls that run what is in a file, or write where a file says."""
+PICKLES = re.compile(r"weights_only\s*=\s*False|allow_pickle\s*=\s*True")
 
 
-def called(node):
-    """Name of what is called, as ``torch.load``."""
-    names = []
-    inner = node.func
-    while isinstance(inner, ast.Attribute):
-        names.append(inner.attr)
-        inner = inner.value
-    names.append(inner.id if isinstance(inner, ast.Name) else "")  # a method of what is computed begins with a dot
-    return ".".join(reversed(names))
-
-
-def option(node, name):
-    """Value of a keyword, if it is a constant."""
-    return next((k.value.value for k in node.keywords if k.arg == name and isinstance(k.value, ast.Constant)), None)
-
-
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_no_source_runs_what_a_file_says(path):
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if not isinstance(node, ast.Call):
-            continue
-        name, line = called(node), f"{path.relative_to(ROOT)}:{node.lineno}"
-        assert name not in FORBIDDEN, line
-        assert not name.endswith(".extractall"), line
-        assert option(node, "shell") is not True, line
-        assert option(node, "allow_pickle") is not True, line
-        if name == "torch.load":
-            assert option(node, "weights_only") is True, line
+def test_no_source_asks_for_pickles():
+    """Ruff's S rules refuse other ways to run what a file says; it has none for these arguments."""
+    sources = [path for folder in ("components", "scripts") for path in (ROOT / folder).rglob("*.py")]
+    assert len(sources) > 100
+    assert not [path for path in sources if PICKLES.search(path.read_text(encoding="utf-8"))]
 
 
 @pytest.mark.parametrize("bundle", BUNDLES)

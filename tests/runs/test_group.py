@@ -32,7 +32,7 @@ del network
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="the names of threads are in Linux's /proc")
 def test_no_thread_of_gloo_is_left_at_the_end(tmp_path):
-    """One that is left while Python ends can abort the process. Unprepared, gloo's are left: else this tests nothing."""
+    """One that is left while Python ends can abort the process."""
     left = {}
     for how in ("prepared", "unprepared"):
         (tmp_path / how).mkdir()

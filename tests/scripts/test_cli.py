@@ -84,7 +84,7 @@ def test_unexpected_error_is_told_in_one_line(monkeypatch, capsys):
 
 
 def test_missing_file_is_named(monkeypatch, capsys):
-    monkeypatch.setattr(Command, "load", lambda self: Path("no/such/file").read_text())
+    monkeypatch.setattr(Command, "load", lambda self: Path("no/such/file").read_text(encoding="utf-8"))
     assert main(["report"]) == 2
     assert capsys.readouterr().err == "scanseg: No such file or directory: no/such/file\n"
 

@@ -162,7 +162,7 @@ def test_full_disk_is_told_and_leaves_no_part(scans, out, arguments, monkeypatch
 
     def full(image, path, **options):
         if "b_pred" in str(path):
-            Path(path).write_text("half")
+            Path(path).write_text("half", encoding="utf-8")
             raise OSError(28, "No space left on device")
         save(image, path, **options)
 
