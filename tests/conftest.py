@@ -15,6 +15,24 @@ if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
+SLOW = (
+    "bundles/test_monai_algo.py", "bundles/test_processes.py", "bundles/test_tracked_runs.py",
+    "bundles/test_versions.py", "bundles/test_workflow.py", "docs", "faults", "kernels/test_scan_triton.py",
+    "networks/test_contract.py", "networks/test_golden.py", "resuming", "runs", "scripts/bench", "scripts/label",
+    "scripts/new", "scripts/predict", "scripts/report", "scripts/test_demonstrate.py", "scripts/test_federated.py",
+    "scripts/test_sample.py", "scripts/weights", "scripts/zoo/test_use.py", "scripts/zoo/test_verify.py", "tracking",
+)  # fmt: skip
+"""Folders and modules that run bundles, start many processes or compile for long: left out by test.sh --fast."""
+
+
+def pytest_collection_modifyitems(config, items):
+    tests = config.rootpath / "tests"
+    slow = [tests / name for name in SLOW]
+    for item in items:
+        if any(item.path.is_relative_to(path) for path in slow):
+            item.add_marker(pytest.mark.slow)
+
+
 def pytest_addoption(parser):
     group = parser.getgroup("faults", "tests of faults (tests/faults)")
     group.addoption("--faults-full", action="store_true", help="try as often as for the page, which takes an hour")

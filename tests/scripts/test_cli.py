@@ -1,5 +1,6 @@
 """Help and errors of the command line."""
 
+import io
 import re
 import subprocess
 import sys
@@ -81,6 +82,15 @@ def test_unexpected_error_is_told_in_one_line(monkeypatch, capsys):
     monkeypatch.setattr(Command, "load", lambda self: 1 / 0)
     assert main(["report"]) == 1
     assert capsys.readouterr().err == "scanseg: unexpected ZeroDivisionError: division by zero; --debug shows where\n"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_signs_that_a_terminal_lacks_are_replaced(encoding, monkeypatch):
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding=encoding, write_through=True))
+    monkeypatch.setattr(Command, "load", lambda self: lambda: print("4 × 4 → done"))  # noqa: T201
+    assert main(["doctor"]) == 0
+    assert shown.getvalue().decode(encoding).strip() in ("4 ? 4 ? done", "4 × 4 ? done", "4 × 4 → done")
 
 
 def test_missing_file_is_named(monkeypatch, capsys):
