@@ -35,16 +35,17 @@ def main() -> None:
     if not arguments.dataset_dir:
         parser.error(f"where are the data of this site? Set the environment variable {DATASET_DIR} for its client")
     flare.init()
-    algorithm = _algorithm(arguments)
+    algorithm = make_algorithm(arguments)
     algorithm.initialize({ExtraItems.CLIENT_NAME: flare.get_site_name()})
     while flare.is_running():
         if (received := flare.receive()) is None:
             break
-        flare.send(_round(algorithm, received))
+        flare.send(train_round(algorithm, received))
     algorithm.finalize()
 
 
-def _algorithm(arguments: argparse.Namespace) -> MonaiAlgo:
+def make_algorithm(arguments: argparse.Namespace) -> MonaiAlgo:
+    """The bundle as MONAI's federated algorithm, which validates on the validation list."""
     settings = {
         "bundle_root": arguments.bundle,
         "dataset_dir": arguments.dataset_dir,
@@ -61,7 +62,8 @@ def _algorithm(arguments: argparse.Namespace) -> MonaiAlgo:
     )
 
 
-def _round(algorithm: MonaiAlgo, received: flare.FLModel) -> flare.FLModel:
+def train_round(algorithm: MonaiAlgo, received: flare.FLModel) -> flare.FLModel:
+    """Validate the weights that were received, train on, and give what to send back."""
     weights = ExchangeObject(weights={name: torch.as_tensor(value) for name, value in received.params.items()})
     metrics = algorithm.evaluate(weights).metrics or {}
     algorithm.train(weights)

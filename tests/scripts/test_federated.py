@@ -72,7 +72,7 @@ def test_average_is_weighted_by_iterations(federation, sites):
 
     from nvflare.client import FLModel
 
-    from scripts.federated.client import _algorithm, _round
+    from scripts.federated.client import make_algorithm, train_round
 
     initial, trained = load(federation / "initial.pt"), []
     for name in ("site a", "b"):
@@ -83,9 +83,9 @@ def test_average_is_weighted_by_iterations(federation, sites):
             epochs=1,
             settings={"max_epochs": 2, **SETTINGS},
         )
-        algorithm = _algorithm(arguments)
+        algorithm = make_algorithm(arguments)
         algorithm.initialize({})
-        trained.append(_round(algorithm, FLModel(params=dict(initial))))
+        trained.append(train_round(algorithm, FLModel(params=dict(initial))))
     steps = [result.meta["NUM_STEPS_CURRENT_ROUND"] for result in trained]
     assert steps == [3, 1]
     found = load(federation / "model.pt")

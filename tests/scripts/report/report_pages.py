@@ -25,6 +25,8 @@ class Page(HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.tags, self.parts, self.open, self.raw = [], [], [], text
+        self.rows = []
+        """Texts of the cells of each row of each table."""
         self.feed(text)
         self.close()
         assert self.open == []
@@ -33,6 +35,10 @@ class Page(HTMLParser):
         self.tags.append((tag, dict(attrs)))
         if tag not in self.VOID:
             self.open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        elif tag in ("td", "th"):
+            self.rows[-1].append("")
 
     def handle_startendtag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
@@ -44,6 +50,13 @@ class Page(HTMLParser):
     def handle_data(self, data):
         if not self.open or self.open[-1] not in ("script", "style"):
             self.parts.append(data)
+            if "td" in self.open or "th" in self.open:
+                self.rows[-1][-1] = " ".join(f"{self.rows[-1][-1]}{data}".split())
+
+    def in_a_row(self, *cells):
+        """Whether these stand side by side in a row of a table."""
+        n = len(cells)
+        return any(tuple(row[i : i + n]) == cells for row in self.rows for i in range(len(row) - n + 1))
 
     def all(self, tag, **wanted):
         return [attrs for name, attrs in self.tags if name == tag and wanted.items() <= attrs.items()]
