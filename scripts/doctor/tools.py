@@ -34,7 +34,7 @@ def _label() -> Finding:
     if not python.is_file():
         return Finding(TOPIC, "MONAI Label", f"there is no {python}", NOTE, remedy)
     code = "import importlib.metadata as m; print(m.version('monailabel'))"
-    done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=False)
     if done.returncode:
         return Finding(TOPIC, "MONAI Label", f"not in the environment of {python}", PROBLEM, remedy)
     return Finding(TOPIC, "MONAI Label", f"{done.stdout.strip()}, {python}")

@@ -174,8 +174,8 @@ def git(root: Path, *words: str) -> str | None:
     if not (root / ".git").exists():
         return None
     try:
-        done = subprocess.run(["git", *words], cwd=root, capture_output=True, timeout=60, check=False)
-    except (OSError, subprocess.TimeoutExpired):
+        done = subprocess.run(["git", *words], cwd=root, capture_output=True, check=False)
+    except OSError:
         return None
     return done.stdout.decode() if done.returncode == 0 else None
 
