@@ -31,11 +31,14 @@ def rounds(operators):
 every_back_end = pytest.mark.parametrize(
     ("case", "forced"),
     [
-        pytest.param(name, forced, id="-".join([name, *forced.values()]))
+        pytest.param(name, forced, id="-".join([name, *forced.values()]), marks=pytest.mark.xdist_group(name))
         for name in CASES
         for forced in rounds(OPERATORS[name.split("_")[0]])
     ],
     indirect=["case"],
+)
+every_case = pytest.mark.parametrize(
+    "case", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in CASES], indirect=True
 )
 
 
@@ -124,7 +127,7 @@ def test_without_gradients(case, network, forced):
         assert_infers_as_published(case, network)
 
 
-@pytest.mark.parametrize("case", CASES, indirect=True)
+@every_case
 def test_without_gradients_in_slabs(case, network, monkeypatch):
     """What is computed in pieces where maps are large, here for small ones."""
     monkeypatch.setattr(convolution, "SLAB", 2**14)
@@ -145,7 +148,7 @@ def assert_infers_as_published(case, network):
             torch.testing.assert_close(network(x), outputs[0], rtol=0, atol=BOUND)
 
 
-@pytest.mark.parametrize("case", CASES, indirect=True)
+@every_case
 def test_every_published_tensor_finds_its_place(case):
     case, network, ours = case
     state = network.state_dict()
@@ -155,7 +158,7 @@ def test_every_published_tensor_finds_its_place(case):
         assert torch.equal(state[name], case.state[published].to(state[name].dtype))
 
 
-@pytest.mark.parametrize("case", CASES, indirect=True)
+@every_case
 def test_float32(case):
     """What float32 can hold: the outputs, the loss and most of the gradient.
 
