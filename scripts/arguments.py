@@ -9,6 +9,7 @@ import importlib
 import inspect
 import io
 import re
+import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -48,6 +49,13 @@ class Command:
         return getattr(importlib.import_module(module, __package__), function)
 
 
+NEEDED: dict[object, str] = {
+    int: "needs a whole number",
+    float: "needs a number",
+    bool: "takes no value",
+    dict: "needs a dictionary such as '{\"max_epochs\": 2}'",
+}
+"""What an argument of a type has to be given, in words."""
 Table = Mapping[str, "Command | Table"]
 
 
@@ -94,8 +102,11 @@ def call(path: list[str], command: Command, words: list[str]) -> int:
     """
     function = command.load()
     called = " ".join([PROGRAM, *path])
-    texts = [name for name, kind in typing.get_type_hints(function).items() if kind is str or kind == str | None]
-    parameters = list(inspect.signature(function).parameters)
+    kinds = {name: parameter.kind for name, parameter in inspect.signature(function).parameters.items()}
+    parameters = [name for name, kind in kinds.items() if kind is not inspect.Parameter.VAR_KEYWORD]
+    hints = {name: hint for name, hint in typing.get_type_hints(function).items() if name in parameters}
+    texts = [name for name, hint in hints.items() if hint is str or hint == str | None]
+    words, overrides = take_overrides(words, parameters) if len(parameters) < len(kinds) else (words, {})
     _check_flags(words, [_public(name) for name in parameters], [_public(name) for name in texts], called)
     words = [_private(word, parameters) for word in words]
     bound: list[inspect.BoundArguments] = []
@@ -115,7 +126,26 @@ def call(path: list[str], command: Command, words: list[str]) -> int:
             reason = reason.replace(theirs, ours)
         reason = re.sub(r"(--\w+)_\b", r"\1", reason)
         raise UserError(f"{reason}; see {called} --help") from error
-    return function(*bound[0].args, **bound[0].kwargs) or 0
+    for name, value in bound[0].arguments.items():
+        if kinds[name] is not inspect.Parameter.VAR_POSITIONAL:
+            check_kind(f"--{_public(name)}", value, hints.get(name))
+    return function(*bound[0].args, **bound[0].kwargs, **overrides) or 0
+
+
+def check_kind(flag: str, value: object, hint: object) -> None:
+    """Raise UserError unless a value is of the kind that the type hint of an argument says.
+
+    Example:
+        >>> check_kind("--seed", "many", int | None)
+        Traceback (most recent call last):
+        scripts.errors.UserError: --seed needs a whole number, not 'many'
+    """
+    union = typing.get_origin(hint) in (types.UnionType, typing.Union)
+    kinds = [typing.get_origin(kind) or kind for kind in (typing.get_args(hint) if union else (hint,))]
+    known = next((kind for kind in kinds if kind in NEEDED), None)
+    if known is None or type(value) in kinds or (known is float and type(value) is int):
+        return
+    raise UserError(f"{flag} {NEEDED[known]}, not {value!r}")
 
 
 def help_text(path: list[str], entry: Command | Table) -> str:
@@ -148,7 +178,25 @@ def _private(word: str, parameters: Iterable[str]) -> str:
     return f"--{name}_{assigned}{value}" if flag.startswith("--") and f"{name}_" in parameters else word
 
 
+def take_overrides(words: Iterable[str], names: Iterable[str]) -> tuple[list[str], dict[str, str | None]]:
+    """Take out the flags that are none of the command's own, with their values as they were typed, None without one."""
+    rest, own, overrides = list(words), [], {}
+    while rest:
+        word = rest.pop(0)
+        flag, assigned, value = word.partition("=")
+        name = flag.removeprefix("--")
+        if not word.startswith("--") or name.replace("-", "_") in names:
+            own.append(word)
+        elif assigned:
+            overrides[name] = value
+        else:
+            overrides[name] = rest.pop(0) if rest and not rest[0].startswith("--") else None
+    return own, overrides
+
+
 def _flag(parameter: inspect.Parameter) -> str:
+    if parameter.kind is parameter.VAR_KEYWORD:
+        return "[--ID VALUE …]"
     name = _public(parameter.name)
     flag = f"--{name} {name.upper()}"
     return flag if parameter.default is parameter.empty else f"[{flag}]"

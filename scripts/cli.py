@@ -21,6 +21,7 @@ COMMANDS: Table = {
         "sample": Command(".data.sample:sample", "make a small ready data set"),
     },
     "label": Command(".label.server:serve", "start MONAI Label with bundles"),
+    "run": Command(".run.command:run", "run a bundle by MONAI's command, which is printed", bare=2),
     "predict": Command(".predict.command:predict", "segment images with a bundle"),
     "new": Command(".new.command:new", "make a bundle for a data set of your own", bare=1),
     "demonstrate": Command(".demonstrate:demonstrate", "train on a real sample, say what was reached", bare=1),

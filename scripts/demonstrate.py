@@ -5,7 +5,6 @@ from __future__ import annotations
 import json as json_text
 import os
 import platform
-import shlex
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from .bundle.find import ROOT, find_bundle
 from .data.dataset import check_free, read_json
 from .errors import UserError
 from .installed import PACKAGE
+from .run.monai_command import monai_command, typed
 
 TAIL = 15
 """Lines of a log that are shown when a command fails."""
@@ -102,7 +102,7 @@ def demonstrate(
     folder = Path(out) if out else Path("demonstrations") / name
     commands = commands_of(chosen, folder, override or {})
     if dry_run:
-        print("\n".join(map(_typed, commands.values())))
+        print("\n".join(typed(["python", *words]) for words in commands.values()))
         return 0
     if (folder / "result.json").is_file():
         print(f"{folder} holds this demonstration already; delete it to repeat it")
@@ -124,26 +124,13 @@ def commands_of(chosen: Demonstration, folder: Path, override: Mapping[str, Any]
         override: other values of the training, by id.
     """
     root = find_bundle(chosen.bundle)
-    root = root.relative_to(Path.cwd()) if root.is_relative_to(Path.cwd()) else root
-    flags = [text for key, value in override.items() for text in (f"--{key}", str(value))]
-
-    def run(run_id: str, config: str, *more: str) -> list[str]:
-        configs = [str(root / "configs" / name) for name in (config, chosen.config)]
-        places = {"dataset_dir": "data", "output_dir": "output", "ckpt_dir": "models"}
-        paths = [text for key, value in places.items() for text in (f"--{key}", str(folder / value))]
-        words = ["-m", "monai.bundle", "run", run_id, "--bundle_root", str(root), "--config_file", str(configs)]
-        return [*words, *paths, *more]
-
+    places = {"dataset_dir": "data", "output_dir": "output", "ckpt_dir": "models"}
+    paths = {key: folder / value for key, value in places.items()}
     return {
         "sample": ["-m", PACKAGE, "data", "sample", "--bundle", chosen.bundle, "--out", str(folder / "data")],
-        "training": run("training", "train.json", *flags),
-        "evaluating": run("evaluating", "evaluate.json"),
+        "training": monai_command("training", root, [chosen.config], {**paths, **override}),
+        "evaluating": monai_command("evaluating", root, [chosen.config], paths),
     }
-
-
-def _typed(words: list[str]) -> str:
-    """A command as a user types it."""
-    return " ".join(["python", *(f'"{word}"' if "'" in word else shlex.quote(word) for word in words)])
 
 
 def _run(step: str, words: list[str], folder: Path) -> dict[str, float]:
@@ -185,7 +172,7 @@ def _result(
         "cases": metrics["cases"],
         "classes": {name: means[chosen.score] for name, means in classes.items()},
         "seconds": dict(seconds),
-        "commands": {step: _typed(words) for step, words in commands.items()},
+        "commands": {step: typed(["python", *words]) for step, words in commands.items()},
         "machine": {"cpus": os.cpu_count(), "threads": torch.get_num_threads(), "system": platform.platform()},
         "versions": {"scanseg": __version__, "torch": torch.__version__, "python": platform.python_version()},
     }

@@ -48,7 +48,7 @@ def predict(
     labels.json names the labels.
 
     An image that cannot be segmented is told in one line and the others go on. A second run does what is missing.
-    Several processes share the images: torchrun --nproc_per_node=2 -m scripts predict … .
+    Several processes share the images: torchrun --nproc_per_node=2 -m scanseg predict … .
 
     Args:
         bundle: name of a bundle, or its folder.

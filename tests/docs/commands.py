@@ -13,9 +13,10 @@ from pathlib import Path
 import monai.bundle
 from monai.bundle import ConfigParser
 
-from scripts.arguments import Command, call, find
+from scripts.arguments import Command, call, find, take_overrides
 from scripts.cli import COMMANDS
 from scripts.errors import UserError
+from scripts.run.monai_command import monai_command
 
 ROOT = Path(__file__).parents[2]
 NOT_OURS = {"cd", "curl", "export", "git", "kubectl", "mlflow", "nvflare", "sbatch", "set", "source", "tensorboard"}
@@ -77,7 +78,7 @@ def check(words: list[str]) -> None:
 
 def check_module(module: str, *words: str) -> None:
     """A module that ``python -m`` runs."""
-    if module == "scripts":
+    if module in {"scripts", "scanseg"}:
         check_scanseg(list(words))
     elif module == "monai.bundle":
         check_bundle(*words)
@@ -94,6 +95,17 @@ def check_scanseg(words: list[str]) -> None:
         call(path, _Unrun(entry.target, entry.summary, entry.bare), rest)
     except UserError as error:
         raise (MissingArgument if str(error).startswith("missing --") else AssertionError)(str(error)) from error
+    if path == ["run"]:
+        check_run(*rest)
+
+
+def check_run(run_id: str, bundle: str, *words: str) -> None:
+    """``scanseg run``, as the command of MONAI that it stands for."""
+    own, overrides = take_overrides(words, ("dataset_dir", "config", "nproc"))
+    flags = dict(itertools.pairwise(own))
+    configs = [f"{name}.json" for name in flags.get("--config", "").split(",") if name not in ("", "tracking")]
+    root = next(place for place in (ROOT / "bundles" / bundle, ROOT / bundle) if place.is_dir())
+    check_bundle(*monai_command(run_id, root, configs, overrides)[2:])
 
 
 class _Unrun(Command):

@@ -1,0 +1,1 @@
+"""Runs of bundles by MONAI's own command."""

@@ -1,0 +1,95 @@
+"""``run``: MONAI's command for a bundle, printed and executed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from components.validation import check_choice
+
+from ..bundle.find import INSTALLED, ROOT, find_bundle
+from ..data.dataset import read_json
+from ..errors import UserError
+from .monai_command import CONFIGS, from_here, monai_command, typed
+
+
+def run(
+    run_id: str,
+    bundle: str,
+    dataset_dir: str | None = None,
+    config: str | None = None,
+    nproc: int = 1,
+    **overrides: str | None,
+) -> int:
+    """Run a bundle by MONAI's command, which is printed first: what is printed can be typed instead.
+
+    Args:
+        run_id: training, evaluating or inferring.
+        bundle: name or folder of the bundle.
+        dataset_dir: the data set; by default the folder data of the bundle.
+        config: further configs of the bundle that change its own, with commas between them: demo, overfit, adamw,
+            tensorboard, tracking (MLflow).
+        nproc: processes, one for each GPU, started by torchrun with the bundle's multi_gpu config.
+        overrides: any value of the config, for example --max_epochs 10 or --network_def#variant enc; as to MONAI's
+            command. Outputs go to --output_dir and weights to --ckpt_dir: by default folders of the bundle, or for a
+            bundle of the installation of the folder NAME here.
+
+    Returns:
+        The exit status of the command.
+
+    Example:
+        scanseg run training msvm_acdc --dataset_dir data --output_dir output --max_epochs 10
+    """
+    check_choice("id to run", run_id, CONFIGS)
+    if nproc < 1:
+        raise UserError(f"--nproc needs a number of processes, not {nproc}")
+    root = find_bundle(bundle, CONFIGS[run_id], "bundle")
+    more, settings = _further(root, config)
+    if nproc > 1:
+        more.append(_multi_gpu(root, run_id))
+    settings = {**_places(root, run_id, overrides), **overrides, **settings}
+    if dataset_dir is not None:
+        settings = {"dataset_dir": dataset_dir, **settings}
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={nproc}"] if nproc > 1 else []
+    words = [*launcher, *monai_command(run_id, root, more, settings)]
+    print(typed(["python", *words]), flush=True)
+    command = [sys.executable, *words]
+    if os.name != "posix":
+        return subprocess.run(command, check=False).returncode
+    os.execv(sys.executable, command)  # this process becomes the run: its signals and its exit status are the run's
+
+
+def _further(root: Path, config: str | None) -> tuple[list[str], dict[str, str]]:
+    """File names of further configs, and the setting for the one of MLflow, which MONAI wants apart from them."""
+    there = sorted(path.stem for path in (root / "configs").glob("*.json"))
+    files, settings = [], {}
+    for name in filter(None, (text.strip().removesuffix(".json") for text in (config or "").split(","))):
+        check_choice(f"config of {root.name}", name, there)
+        if "handlers_id" in read_json(root / "configs" / f"{name}.json"):
+            settings["tracking"] = str(from_here(root / "configs" / f"{name}.json"))
+        else:
+            files.append(f"{name}.json")
+    return files, settings
+
+
+def _multi_gpu(root: Path, run_id: str) -> str:
+    name = f"multi_gpu_{CONFIGS[run_id]}"
+    if not (root / "configs" / name).is_file():
+        hint = "; `torchrun … -m scanseg predict` shares images between processes" if run_id == "inferring" else ""
+        raise UserError(f"{root.name} has no configs/{name}: {run_id} takes one process{hint}")
+    return name
+
+
+def _places(root: Path, run_id: str, given: Mapping[str, object]) -> dict[str, str]:
+    """Folders for what a bundle of the installation makes: nothing is written into the installation."""
+    if not (INSTALLED and root.is_relative_to(ROOT)):
+        return {}
+    here = Path(root.name)
+    places = {"output_dir": here / "output"}
+    weights = Path("models", "model.pt")
+    if run_id == "training" or (here / weights).is_file() or not (root / weights).is_file():
+        places["ckpt_dir"] = here / "models"
+    return {name: str(path) for name, path in places.items() if name not in given}
