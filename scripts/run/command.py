@@ -59,7 +59,8 @@ def run(
     command = [sys.executable, *words]
     if os.name != "posix":
         return subprocess.run(command, check=False).returncode
-    os.execv(sys.executable, command)  # this process becomes the run: its signals and its exit status are the run's
+    # This process becomes the run, so that signals and the exit status are those of the run.
+    os.execv(sys.executable, command)  # noqa: S606 - no shell
 
 
 def _further(root: Path, config: str | None) -> tuple[list[str], dict[str, str]]:
