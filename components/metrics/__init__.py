@@ -1,7 +1,7 @@
 """Scores of segmentations: overlap and surface distance, conventions for empty masks, tables over cases and classes."""
 
 from .conventions import CONVENTIONS, Convention, score
-from .functional import dice, hd95, image_diagonal, nsd
+from .functional import asd, dice, hd95, image_diagonal, jaccard, nsd
 from .instances import InstanceScoring, count_matches, drop_border
 from .scoring import FrameScoring, LabelScoring, OrganScoring, Scoring
 from .table import ScoreTable
@@ -15,11 +15,13 @@ __all__ = [
     "OrganScoring",
     "ScoreTable",
     "Scoring",
+    "asd",
     "count_matches",
     "dice",
     "drop_border",
     "hd95",
     "image_diagonal",
+    "jaccard",
     "nsd",
     "score",
 ]

@@ -55,14 +55,14 @@ class Convention:
 CONVENTIONS: dict[str, Convention] = {
     "strict": Convention(
         "A class that is in neither map is not counted; one that is in only one of them scores Dice 0 and the "
-        "diagonal of the image as HD95.",
+        "diagonal of the image as HD95; Jaccard and ASD likewise.",
         both_empty=(math.nan, math.nan),
         missed=(0.0, DIAGONAL),
         invented=(0.0, DIAGONAL),
     ),
     "published": Convention(
         "As in the evaluation of MSVM-UNet (arXiv 2408.13735): a prediction without ground truth scores Dice 1 and "
-        "HD95 0, an empty prediction 0 and 0; HD95 in voxels.",
+        "HD95 0, an empty prediction 0 and 0; HD95 in voxels. Jaccard and ASD likewise.",
         both_empty=(0.0, 0.0),
         missed=(0.0, 0.0),
         invented=(1.0, 0.0),

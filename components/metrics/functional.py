@@ -1,4 +1,4 @@
-"""Dice, HD95 and normalised surface distance of two binary masks, in two or three dimensions."""
+"""Overlap and surface distances of two binary masks, in two or three dimensions."""
 
 from __future__ import annotations
 
@@ -32,14 +32,35 @@ def dice(prediction: np.ndarray, truth: np.ndarray) -> float:
     return float(2 * np.count_nonzero(prediction & truth) / total) if total else float("nan")
 
 
-def hd95(prediction: np.ndarray, truth: np.ndarray, spacing: Sequence[float] | None = None) -> float:
-    """95th percentile of the surface distances of two masks, pooled over both directions.
+def jaccard(prediction: np.ndarray, truth: np.ndarray) -> float:
+    """Jaccard overlap |P ∩ T| / |P ∪ T| of two masks, also called intersection over union.
 
-    The surface of a mask is its voxels with a face neighbour outside the mask or outside the image. The distances from
-    each surface voxel of one mask to the nearest of the other, both ways, are put together before the percentile is
-    taken, as MedPy's ``hd95`` does; MONAI's ``HausdorffDistanceMetric`` takes the larger of two percentiles instead.
+    Args:
+        prediction: predicted mask of any shape, boolean or with non-zero foreground.
+        truth: reference mask of the same shape.
 
-    An axis of length one is a border on both sides, so all of a single slice would be surface: squeeze it first.
+    Returns:
+        A number in [0, 1]; NaN where both masks are empty (see :class:`components.metrics.Convention`).
+
+    Raises:
+        ValueError: if the shapes differ.
+
+    Example:
+        >>> jaccard(np.array([0, 1, 1, 0]), np.array([0, 0, 1, 1]))
+        0.3333333333333333
+    """
+    prediction, truth = _masks(prediction, truth)
+    union = np.count_nonzero(prediction | truth)
+    return float(np.count_nonzero(prediction & truth) / union) if union else float("nan")
+
+
+def surface_distances(
+    prediction: np.ndarray, truth: np.ndarray, spacing: Sequence[float] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Distances from each surface voxel of one mask to the nearest of the other.
+
+    The surface of a mask is its voxels with a face neighbour outside the mask or outside the image, as in MedPy. An
+    axis of length one is a border on both sides, so all of a single slice would be surface: squeeze it first.
 
     Args:
         prediction: predicted mask with 1 to 3 axes, boolean or with non-zero foreground.
@@ -47,7 +68,8 @@ def hd95(prediction: np.ndarray, truth: np.ndarray, spacing: Sequence[float] | N
         spacing: voxel size along each axis, usually in mm; None measures in voxels.
 
     Returns:
-        The distance in the unit of ``spacing``; NaN where a mask is empty (see :class:`components.metrics.Convention`).
+        Distances of the prediction's surface from the reference's, and the other way round, in the unit of ``spacing``;
+        both without a value where a mask is empty.
 
     Raises:
         ValueError: if the shapes differ, or ``spacing`` does not have one number for each axis.
@@ -55,14 +77,48 @@ def hd95(prediction: np.ndarray, truth: np.ndarray, spacing: Sequence[float] | N
     prediction, truth = _masks(prediction, truth)
     spacing = _spacing(spacing, truth.ndim)
     if not prediction.any() or not truth.any():
-        return float("nan")
+        return np.empty(0), np.empty(0)
     box = ndimage.find_objects((prediction | truth).astype(np.uint8))[0]
     surface_p, surface_t = _surface(prediction[box]), _surface(truth[box])
-    distances = np.concatenate([
+    return (
         ndimage.distance_transform_edt(~surface_t, sampling=spacing)[surface_p],
         ndimage.distance_transform_edt(~surface_p, sampling=spacing)[surface_t],
-    ])  # fmt: skip
-    return float(np.percentile(distances, 95))
+    )
+
+
+def hd95(prediction: np.ndarray, truth: np.ndarray, spacing: Sequence[float] | None = None) -> float:
+    """95th percentile of the surface distances of two masks, pooled over both directions.
+
+    The distances of both directions are put together before the percentile is taken, as MedPy's ``hd95`` does; MONAI's
+    ``HausdorffDistanceMetric`` takes the larger of two percentiles instead.
+
+    Arguments and errors are those of :func:`surface_distances`.
+
+    Returns:
+        The distance in the unit of ``spacing``; NaN where a mask is empty (see :class:`components.metrics.Convention`).
+    """
+    return hausdorff_and_average(prediction, truth, spacing)[0]
+
+
+def asd(prediction: np.ndarray, truth: np.ndarray, spacing: Sequence[float] | None = None) -> float:
+    """Average distance of the prediction's surface from the reference's, as MedPy's ``asd``: one direction only.
+
+    Arguments and errors are those of :func:`surface_distances`.
+
+    Returns:
+        The distance in the unit of ``spacing``; NaN where a mask is empty.
+    """
+    return hausdorff_and_average(prediction, truth, spacing)[1]
+
+
+def hausdorff_and_average(
+    prediction: np.ndarray, truth: np.ndarray, spacing: Sequence[float] | None = None
+) -> tuple[float, float]:
+    """:func:`hd95` and :func:`asd` of the same masks, for which the distances are measured once."""
+    forth, back = surface_distances(prediction, truth, spacing)
+    if not forth.size:
+        return float("nan"), float("nan")
+    return float(np.percentile(np.concatenate([forth, back]), 95)), float(forth.mean())
 
 
 def nsd(prediction: np.ndarray, truth: np.ndarray, tolerance: float, spacing: Sequence[float] | None = None) -> float:

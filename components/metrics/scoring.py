@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from .conventions import CONVENTIONS, Convention
-from .functional import dice, hd95, image_diagonal, nsd
+from .functional import dice, hausdorff_and_average, image_diagonal, jaccard, nsd
 
 
 class Scoring:
@@ -55,16 +55,19 @@ class Scoring:
 
 
 class LabelScoring(Scoring):
-    """Dice and HD95 of each class; beside them MSVM-UNet's published evaluation (arXiv 2408.13735).
+    """Dice, HD95, Jaccard and ASD of each class; beside them MSVM-UNet's published evaluation (arXiv 2408.13735).
 
     Subclasses replace the published evaluation.
     """
 
-    columns: ClassVar = {"strict": ("dice", "hd95_mm", "hd95_voxels"), "published": ("dice", "hd95_voxels")}
+    columns: ClassVar = {
+        "strict": ("dice", "hd95_mm", "hd95_voxels", "jaccard", "asd_mm"),
+        "published": ("dice", "hd95_voxels", "jaccard", "asd_voxels"),
+    }
     sizes: ClassVar = ("truth_ml", "prediction_ml")
     spacing: ClassVar = (
         "HD95 in mm uses the voxel size in the affine of the ground truth; HD95 in voxels takes every voxel as a unit "
-        "cube."
+        "cube. ASD is the average distance of the prediction's surface from the ground truth's."
     )
     published: ClassVar[Convention] = CONVENTIONS["published"]
 
@@ -78,17 +81,25 @@ class LabelScoring(Scoring):
         """Score the class of a label map, see :meth:`Scoring.score`."""
         prediction, truth = prediction == label, truth == label
         strict, found = CONVENTIONS["strict"], (bool(prediction.any()), bool(truth.any()))
-        overlap, distance = dice(prediction, truth), hd95(prediction, truth)
+        overlaps = dice(prediction, truth), jaccard(prediction, truth)
+        in_mm, in_voxels = (hausdorff_and_average(prediction, truth, size) for size in (spacing, None))
         diagonals = image_diagonal(truth.shape, spacing), image_diagonal(truth.shape)
-        strict_dice, in_mm = strict.settle((overlap, hd95(prediction, truth, spacing)), *found, diagonals[0])
-        _, in_voxels = strict.settle((overlap, distance), *found, diagonals[1])
-        published = self.publish(prediction, truth, label, spacing, (overlap, distance))
-        settled = self.published.settle(published, *found, diagonals[1])
+        plain = (overlaps[0], in_voxels[0], overlaps[1], in_voxels[1])
+        published = self.publish(prediction, truth, label, spacing, plain)
+        settled = [
+            score
+            for first in range(0, len(published), 2)
+            for score in self.published.settle(published[first : first + 2], *found, diagonals[1])
+        ]
+        strict_dice, strict_hd95 = strict.settle((overlaps[0], in_mm[0]), *found, diagonals[0])
+        strict_jaccard, strict_asd = strict.settle((overlaps[1], in_mm[1]), *found, diagonals[0])
         millilitres = math.prod(spacing) / 1000 if truth.ndim == 3 else math.nan
         return {
             "strict_dice": strict_dice,
-            "strict_hd95_mm": in_mm,
-            "strict_hd95_voxels": in_voxels,
+            "strict_hd95_mm": strict_hd95,
+            "strict_hd95_voxels": strict.settle((overlaps[0], in_voxels[0]), *found, diagonals[1])[1],
+            "strict_jaccard": strict_jaccard,
+            "strict_asd_mm": strict_asd,
             **{f"published_{name}": value for name, value in zip(self.columns["published"], settled, strict=True)},
             "truth_ml": int(truth.sum()) * millilitres,
             "prediction_ml": int(prediction.sum()) * millilitres,
@@ -100,8 +111,8 @@ class LabelScoring(Scoring):
         truth: np.ndarray,
         label: int,
         spacing: Sequence[float],
-        plain: tuple[float, float],
-    ) -> tuple[float, float]:
+        plain: tuple[float, ...],
+    ) -> tuple[float, ...]:
         """The published scores of a class, before the convention for empty masks is applied.
 
         Args:
@@ -109,7 +120,10 @@ class LabelScoring(Scoring):
             truth: reference mask.
             label: number of the class, from 1.
             spacing: voxel size along each axis in mm.
-            plain: Dice and HD95 in voxels of the masks.
+            plain: Dice, HD95 in voxels, Jaccard and ASD in voxels of the masks.
+
+        Returns:
+            Pairs of an overlap and a distance, or a score of the surface: one for each two published columns.
         """
         return plain
 
@@ -118,7 +132,8 @@ class OrganScoring(LabelScoring):
     """Beside the strict scores Dice and NSD as U-Mamba and xLSTM-UNet published them for abdominal MRI.
 
     NSD has a tolerance for each organ. Long vessels and the oesophagus, of which annotations stop at some slice, are
-    scored only between the first and the last slice of the ground truth, the last one excluded. Source: U-Mamba (Ma et
+    scored only between the first and the last slice of the ground truth, the last one excluded; where there is but one
+    slice (the published script ends there), that one is scored. Source: U-Mamba (Ma et
     al., 2024, arXiv 2401.04722), after the FLARE 2022 challenge.
 
     Args:
@@ -160,15 +175,15 @@ class OrganScoring(LabelScoring):
         truth: np.ndarray,
         label: int,
         spacing: Sequence[float],
-        plain: tuple[float, float],
+        plain: tuple[float, ...],
     ) -> tuple[float, float]:
-        """Dice and NSD; both NaN where the slices of the ground truth leave nothing to score."""
+        """Dice and NSD; both NaN where a mask is empty."""
         if not truth.any() or not prediction.any():
             return math.nan, math.nan
         if label in self.range_labels:
             axis = self.slice_axis % truth.ndim
             slices = np.flatnonzero(truth.any(axis=tuple(a for a in range(truth.ndim) if a != axis)))
-            within = (slice(None),) * axis + (slice(slices[0], slices[-1]),)
+            within = (slice(None),) * axis + (slice(slices[0], max(slices[-1], slices[0] + 1)),)
             prediction, truth = prediction[within], truth[within]
         return dice(prediction, truth), nsd(prediction, truth, self.tolerances_mm[label - 1], spacing)
 
@@ -204,7 +219,7 @@ class FrameScoring(LabelScoring):
         truth: np.ndarray,
         label: int,
         spacing: Sequence[float],
-        plain: tuple[float, float],
+        plain: tuple[float, ...],
     ) -> tuple[float, float]:
         """Dice and NSD."""
         return plain[0], nsd(prediction[..., None], truth[..., None], self.tolerance)

@@ -43,10 +43,13 @@ COLUMNS = {
         Column("f1", "F1", "%", 100),
         Column("hd95_mm", "HD95", "mm"),
         Column("hd95_voxels", "HD95", "voxels"),
+        Column("jaccard", "Jaccard", "%", 100),
+        Column("asd_mm", "ASD", "mm"),
+        Column("asd_voxels", "ASD", "voxels"),
     )
 }
 """The scores of :mod:`components.metrics`; any other is shown as it is stored, under its own name."""
-PIXELS = Column("hd95_voxels", "HD95", "pixels")
+PIXELS = {key: Column(key, title, "pixels") for key, title in (("hd95_voxels", "HD95"), ("asd_voxels", "ASD"))}
 
 
 def columns(keys: Iterable[str], flat: bool = False) -> list[Column]:
@@ -56,8 +59,8 @@ def columns(keys: Iterable[str], flat: bool = False) -> list[Column]:
         keys: names of the scores as in ``metrics.json``.
         flat: whether the cases are pictures, which have pixels and no size in mm.
     """
-    found = {**COLUMNS, "hd95_voxels": PIXELS} if flat else COLUMNS
-    return [found.get(key, Column(key, key)) for key in keys if not (flat and key == "hd95_mm")]
+    found = {**COLUMNS, **PIXELS} if flat else COLUMNS
+    return [found.get(key, Column(key, key)) for key in keys if not (flat and key.endswith("_mm"))]
 
 
 def leading(found: Iterable[Column]) -> list[Column]:

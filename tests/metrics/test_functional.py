@@ -1,4 +1,4 @@
-"""Dice and HD95 against MedPy and MONAI."""
+"""Overlap and surface distances against MedPy and MONAI."""
 
 import math
 
@@ -11,7 +11,7 @@ from medpy.metric import binary
 from monai.metrics import compute_dice
 from monai.metrics.utils import get_edge_surface_distance
 
-from components.metrics import dice, hd95, image_diagonal
+from components.metrics import asd, dice, hd95, image_diagonal, jaccard
 
 SPACINGS = {2: (0.7, 1.9), 3: (0.8, 1.5, 5.0)}
 
@@ -33,7 +33,9 @@ def test_agrees_with_medpy(seed, axes, spaced):
     prediction, truth = blobs(seed, shape), blobs(seed + 1, shape)
     spacing = SPACINGS[axes] if spaced else None
     assert dice(prediction, truth) == pytest.approx(binary.dc(prediction, truth), abs=1e-12)
+    assert jaccard(prediction, truth) == pytest.approx(binary.jc(prediction, truth), abs=1e-12)
     assert hd95(prediction, truth, spacing) == pytest.approx(binary.hd95(prediction, truth, spacing), abs=1e-9)
+    assert asd(prediction, truth, spacing) == pytest.approx(binary.asd(prediction, truth, spacing), abs=1e-9)
 
 
 @pytest.mark.parametrize("axes", [2, 3])
@@ -71,7 +73,9 @@ def test_empty_masks_have_no_value():
     empty, some = np.zeros((5, 5)), blobs(0, (5, 5))
     assert math.isnan(dice(empty, empty))
     assert dice(empty, some) == dice(some, empty) == 0
-    assert all(math.isnan(hd95(*pair)) for pair in ((empty, empty), (empty, some), (some, empty)))
+    assert math.isnan(jaccard(empty, empty))
+    assert jaccard(empty, some) == 0
+    assert all(math.isnan(f(*pair)) for f in (hd95, asd) for pair in ((empty, empty), (empty, some), (some, empty)))
 
 
 def test_diagonal_in_voxels_and_mm():
@@ -79,7 +83,7 @@ def test_diagonal_in_voxels_and_mm():
     assert image_diagonal((3, 4), (2, 2)) == 10
 
 
-@pytest.mark.parametrize("function", [dice, hd95])
+@pytest.mark.parametrize("function", [dice, hd95, jaccard, asd])
 def test_different_shapes_are_named(function):
     with pytest.raises(ValueError, match=r"shape \(4, 4\), the ground truth \(4, 5\)"):
         function(np.ones((4, 4)), np.ones((4, 5)))

@@ -60,7 +60,7 @@ class TestOrgans:
             (vessel(2, 5), vessel(0, 0), (0, 0), 0),
             (vessel(0, 0), vessel(2, 5), (0, 0), 0),
             (vessel(7, 9), vessel(2, 5), (0, 0), 0),  # beside the range
-            (vessel(2, 3), vessel(2, 3), (math.nan, math.nan), 1),  # the only slice is the last
+            (vessel(2, 3), vessel(2, 3), (1, 1), 1),  # the only slice is the last, but is scored
         ],
         ids=["both empty", "invented", "missed", "outside of the range", "one slice"],
     )

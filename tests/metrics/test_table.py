@@ -58,6 +58,9 @@ def test_rows_hold_the_scores_of_medpy(table):
         assert row["strict_dice"] == row["published_dice"] == pytest.approx(binary.dc(p, t))
         assert row["strict_hd95_mm"] == pytest.approx(binary.hd95(p, t, (1, 1, 4)))
         assert row["strict_hd95_voxels"] == row["published_hd95_voxels"] == pytest.approx(binary.hd95(p, t))
+        assert row["strict_jaccard"] == row["published_jaccard"] == pytest.approx(binary.jc(p, t))
+        assert row["strict_asd_mm"] == pytest.approx(binary.asd(p, t, (1, 1, 4)))
+        assert row["published_asd_voxels"] == pytest.approx(binary.asd(p, t))
         assert row["truth_ml"] == pytest.approx(t.sum() * 0.004)
 
 
@@ -67,7 +70,9 @@ def test_means_go_over_cases_then_classes(table):
     summary = table.summary()
     means = {name: summary["classes"][name]["strict"]["dice"] for name in NAMES}
     diagonal = math.hypot(12, 12, 24)
-    assert table.rows[4]["strict_hd95_mm"] == pytest.approx(diagonal)
+    invented = table.rows[4]
+    assert invented["strict_hd95_mm"] == invented["strict_asd_mm"] == pytest.approx(diagonal)
+    assert (invented["strict_jaccard"], invented["published_jaccard"], invented["published_asd_voxels"]) == (0, 1, 0)
     assert means["spleen"] == pytest.approx(first[1] / 2)
     assert means["stomach"] == pytest.approx(first[2])  # absent from the second case, so not counted there
     assert summary["classes"]["stomach"]["strict"]["counted"] == 1
@@ -91,7 +96,7 @@ def test_class_that_is_nowhere_has_no_mean():
     table = ScoreTable(["liver", "spleen"])
     table.add("a", SOME.astype(int), SOME.astype(int), (1, 1))
     assert table.summary()["classes"]["spleen"]["strict"] == {
-        "dice": None, "hd95_mm": None, "hd95_voxels": None, "counted": 0,
+        "dice": None, "hd95_mm": None, "hd95_voxels": None, "jaccard": None, "asd_mm": None, "counted": 0,
     }  # fmt: skip
     assert table.summary()["mean"]["strict"]["dice"] == 1
 
