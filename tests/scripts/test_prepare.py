@@ -179,6 +179,25 @@ def test_synapse_split_is_the_published_one():
     assert [n for n in PUBLISHED if part(n) == "validation"] == [9, 27, 37]
 
 
+@pytest.mark.parametrize(
+    ("bundle", "make"),
+    [("xlstm_abdomen_mri_3d", raw.amos), ("xlstm_endoscopy", raw.endovis), ("xlstm_cells", raw.cells)],
+)
+def test_xlstm_with_all_published_training_cases(tmp_path, bundle, make):
+    """As nnU-Net's fold all: the held-out cases are training cases, and none is lost."""
+    make(tmp_path / "raw")
+    names = {}
+    for validation in ("held_out", "none"):
+        assert prepare(bundle, tmp_path / "raw", tmp_path / validation, "--validation", validation) == 0
+        lists = listed(tmp_path / validation)
+        names[validation] = {part: {path.rpartition("/")[2] for path in paths} for part, paths in lists.items()}
+    held_out, everything = names["held_out"], names["none"]
+    assert held_out["validation"]
+    assert everything["validation"] == set()
+    assert everything["training"] == held_out["training"] | held_out["validation"]
+    assert everything["test"] == held_out["test"]
+
+
 def test_synapse_with_all_published_training_cases(tmp_path, capsys):
     raw.synapse_raw(tmp_path / "raw", cases=PUBLISHED)
     assert prepare("msvm_synapse", tmp_path / "raw", tmp_path / "out", "--validation", "none") == 0
