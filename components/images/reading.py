@@ -45,7 +45,5 @@ def read(path: str | Path, numbers: bool = False) -> Content:
     if ending_of(path) in VOLUMES:
         image = read_volume(path)
         return Content(np.asanyarray(image.dataobj), image.affine, tuple(map(float, image.header.get_zooms())))
-    if not path.exists():
-        raise FileNotFoundError(2, "no such file", str(path))
     picture = read_picture(path, numbers)
     return Content(picture.array, picture=picture)

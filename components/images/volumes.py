@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import os
 from pathlib import Path
 from types import ModuleType
 
@@ -38,7 +40,7 @@ def read_volume(path: str | Path) -> nib.Nifti1Image:
     if path.is_dir():
         raise ValueError("it is a folder, but an image file is needed")
     if not path.is_file():
-        raise FileNotFoundError(2, "no such file", str(path))
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     ending = ending_of(path)
     if ending not in VOLUMES:
         raise ValueError(f"it is no volume of a known format: {', '.join(VOLUMES)}")

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 from monai.config import KeysCollection
-from monai.data import ImageReader, NibabelReader, PILReader
+from monai.data import ImageReader, MetaTensor, NibabelReader, PILReader
 from monai.data.utils import correct_nifti_header_if_necessary
 from monai.transforms import LoadImage, LoadImaged
-from monai.utils import ensure_tuple
+from monai.utils import ImageMetaKey, ensure_tuple
 from PIL import Image
 
 from ..errors import one_line
-from ..images.endings import is_volume
+from ..images.endings import ending_of, is_volume
 from ..images.intensities import rgb8
 from ..images.pictures import read_picture
 from ..images.volumes import read_volume
@@ -63,12 +63,20 @@ class _LoadImage(LoadImage):
         if reader is None and not self.auto_select:
             reader = self.readers[-1]  # the one that was asked for, and its errors: MONAI would try all others
         try:
-            return super().__call__(filename, reader)
+            return _known_by_monai(super().__call__(filename, reader))
         except Exception as error:
             name = ", ".join(map(str, ensure_tuple(filename)))
             reason = one_line(error).removesuffix(f": {name}").replace(f" '{name}'", "")
             reason = NO_READER if "suitable reader" in reason else reason
             raise ValueError(f"{name} cannot be read: {reason}; {HINT}") from error
+
+
+def _known_by_monai(image: Any) -> Any:
+    """The image with a name that MONAI's ``SaveImage`` takes the ending off: it knows ``.gz`` in small letters only."""
+    name = str(image.meta.get(ImageMetaKey.FILENAME_OR_OBJ, "")) if isinstance(image, MetaTensor) else ""
+    if (ending := ending_of(name)).endswith(".gz"):
+        image.meta[ImageMetaKey.FILENAME_OR_OBJ] = name[: -len(ending)] + ending
+    return image
 
 
 class LoadWholeImaged(LoadImaged):

@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from monai.transforms import SaveImage
 from scipy.spatial.transform import Rotation
 
 from components.data import inference_items
@@ -59,6 +60,9 @@ def test_voxels_and_their_places_are_those_of_simpleitk(ending, upper, tmp_path)
     loaded = LoadWholeImaged("image")({"image": str(path)})["image"]
     np.testing.assert_array_equal(loaded, ARRAY)
     np.testing.assert_allclose(loaded.affine, AFFINE, atol=1e-4)
+    if ending == ".nii.gz":
+        SaveImage(tmp_path, output_postfix="pred", separate_folder=False, print_log=False)(loaded[None])
+        assert (tmp_path / "case_pred.nii.gz").is_file()
     if not upper and ending not in (".mgz", ".mgh"):
         theirs = sitk.ReadImage(str(path))
         corner = [index - 1 for index in ARRAY.shape]
