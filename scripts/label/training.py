@@ -65,6 +65,8 @@ def item(study: Study, bundle: Bundle, folder: Path) -> dict[str, str]:
     check_kind(bundle, study.image)
     image, content = _read(study.image), _read(study.label, numbers=True)
     label = content.array
+    if bundle.takes_pictures and content.affine is not None and label.ndim == 3 and label.shape[2] == 1:
+        label = label[:, :, 0].T  # of a program for volumes, which counts the columns first
     with naming(study.label, study.image):
         same_shape(image.array, label, axes=2 if bundle.takes_pictures else None)
         if not bundle.takes_pictures and not np.allclose(image.affine, content.affine, atol=TOLERANCE_MM):
