@@ -35,7 +35,7 @@ class Inputs:
 
 
 @dataclass(frozen=True)
-class Case:
+class KernelCase:
     """Arguments of an operator.
 
     Args:
@@ -51,7 +51,7 @@ class Case:
     left_out: dict[str, str] = field(default_factory=dict)
 
 
-def call(op: str, case: Case, backend: str, mode: str) -> Callable[[], Tensor | None]:
+def call(op: str, case: KernelCase, backend: str, mode: str) -> Callable[[], Tensor | None]:
     """A call of an operator, with the gradients of all its tensors if the mode says so."""
     function = getattr(kernels, op)
 
@@ -69,10 +69,10 @@ def call(op: str, case: Case, backend: str, mode: str) -> Callable[[], Tensor | 
     return backward
 
 
-def scan_case(channels: int, length: int, inputs: Inputs) -> Case:
+def scan_case(channels: int, length: int, inputs: Inputs) -> KernelCase:
     """A selective scan as in MSVM-UNet: four groups of rows, one state."""
     rows, make = 4 * channels, _maker(inputs)
-    return Case(
+    return KernelCase(
         f"{rows:,} rows × {length:,} steps",
         {
             "u": make(1, rows, length),
@@ -87,10 +87,10 @@ def scan_case(channels: int, length: int, inputs: Inputs) -> Case:
     )
 
 
-def cross_case(channels: int, edge: int, inputs: Inputs) -> Case:
+def cross_case(channels: int, edge: int, inputs: Inputs) -> KernelCase:
     """A four-path scan as in MSVM-UNet, of an image that is channels-last as there."""
     rank, make = -(-channels // 16), _maker(inputs)
-    return Case(
+    return KernelCase(
         f"1 × {channels} × {edge} × {edge}",
         {
             "x": channels_last(make(1, channels, edge, edge)),
@@ -103,21 +103,21 @@ def cross_case(channels: int, edge: int, inputs: Inputs) -> Case:
     )
 
 
-def mlstm_case(tokens: int, inputs: Inputs) -> Case:
+def mlstm_case(tokens: int, inputs: Inputs) -> KernelCase:
     """An mLSTM cell as in xLSTM-UNet Enc at the fourth stage of the MRI plan: 4 heads of 128."""
     width, make = inputs.size(128, 8), _maker(inputs)
     qkv = {name: make(1, 4, tokens, width) for name in "qkv"}
     gigabytes = 4 * tokens**2 * 4 / 1e9
     left_out = {"naive": f"it keeps several matrices of {gigabytes:.1f} GB each"} if gigabytes > 1 else {}
-    return Case(
+    return KernelCase(
         f"{tokens:,} tokens, 4 heads of {width}", {**qkv, "i": make(1, 4, tokens), "f": make(1, 4, tokens) + 3}, {},
         left_out,
     )  # fmt: skip
 
 
-def _norm_case(channels: int, size: tuple[int, ...], inputs: Inputs) -> Case:
+def _norm_case(channels: int, size: tuple[int, ...], inputs: Inputs) -> KernelCase:
     make = _maker(inputs)
-    return Case(
+    return KernelCase(
         f"1 × {channels} × {' × '.join(map(str, size))} with residual and leaky ReLU",
         {
             "x": channels_last(make(1, channels, *size)),
@@ -129,9 +129,9 @@ def _norm_case(channels: int, size: tuple[int, ...], inputs: Inputs) -> Case:
     )
 
 
-def _depthwise_case(channels: int, edge: int, inputs: Inputs) -> Case:
+def _depthwise_case(channels: int, edge: int, inputs: Inputs) -> KernelCase:
     make = _maker(inputs)
-    return Case(
+    return KernelCase(
         f"2 × {channels} × {edge} × {edge} by 5 × 5",
         {"x": channels_last(make(2, channels, edge, edge)), "weight": make(channels, 1, 5, 5)},
     )
@@ -142,7 +142,7 @@ def _maker(inputs: Inputs) -> Callable[..., Tensor]:
     return lambda *shape: torch.randn(shape, generator=generator).to(inputs.device)
 
 
-CASES: dict[str, Callable[[Inputs], list[Case]]] = {
+CASES: dict[str, Callable[[Inputs], list[KernelCase]]] = {
     "selective_scan": lambda s: [scan_case(c, n, s) for c, n in s.size([(96, 3136), (384, 196)], [(4, 16)])],
     "cross_selective_scan": lambda s: [cross_case(c, n, s) for c, n in s.size([(96, 56), (384, 14)], [(16, 4)])],
     "mlstm": lambda s: [mlstm_case(n, s) for n in s.size([420, 6720, 13440], [64, 128])],

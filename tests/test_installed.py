@@ -196,8 +196,8 @@ def test_commands_in_an_empty_folder(installed, tmp_path):
     Image.new("RGB", (64, 64), "red").save(tmp_path / "a.png")
     code = f"""if True:
         import torch
-        from scanseg.predict import Bundle
-        torch.save(Bundle("xlstm_cells", {SMALL["xlstm_cells"]!r}).get("network").state_dict(), "w.pt")
+        from scanseg.predict import InferenceBundle
+        torch.save(InferenceBundle("xlstm_cells", {SMALL["xlstm_cells"]!r}).get("network").state_dict(), "w.pt")
     """
     installed.python(code, tmp_path)
     words = ["--bundle", "xlstm_cells", "--weights", "w.pt", "--input", "a.png", "--output", "out", "--device", "cpu"]

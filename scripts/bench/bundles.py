@@ -12,7 +12,7 @@ from torch import nn
 
 from ..bundle.find import find_bundle
 from ..data.dataset import read_json
-from .models import BOT, ENC, MSVM, Plan, build, of_bundle
+from .models import BOT, ENC, MSVM, NetworkPlan, build, of_bundle
 from .session import Settings
 
 
@@ -106,7 +106,7 @@ def peer(bundle: str, settings: Settings) -> nn.Module:
     """MONAI's network with the channels, the input size and, if it takes one, the plan of a bundle."""
     recipe, (_, content) = RECIPES[bundle], config(bundle, overrides(bundle, settings))
     if "roi_size" in content:
-        plan = Plan(1, len(content["class_names"]) + 1, tuple(content["roi_size"]), (), (), (), settings.quick)
+        plan = NetworkPlan(1, len(content["class_names"]) + 1, tuple(content["roi_size"]), (), (), (), settings.quick)
     else:
         plan = of_bundle(content)
     return build(recipe.peer, plan).to(settings.device).eval()

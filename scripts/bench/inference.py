@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from ..bundle.inference import InferenceBundle
 from ..data.dataset import read_json
 from ..errors import reason
-from ..predict.bundle import Bundle
 from .bundles import RECIPES, overrides, own_network, peer
 from .child import in_child, peak_bytes
 from .session import Row, Session, Settings
@@ -47,7 +47,7 @@ def measure(bundle: str, session: Session) -> Iterator[Row]:
 def prepare(bundle: str, image: str, ours: bool, settings: Settings) -> tuple[Run, Tensor]:
     """Make the run, and the image as the bundle prepares it; the network has random weights."""
     torch.manual_seed(settings.seed)
-    loaded = Bundle(bundle, overrides(bundle, settings))
+    loaded = InferenceBundle(bundle, overrides(bundle, settings))
     loaded.parser["device"] = f"$torch.device('{settings.device}')"
     network = loaded.get("network").eval() if ours else peer(bundle, settings)
     inferer = loaded.get("inferer")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from components.kernels import backends, default_backend
 
-from ..kernel_cases import BACKWARD, CASES, FORWARD, Case, call
+from ..kernel_cases import BACKWARD, CASES, FORWARD, KernelCase, call
 from .session import Row, Session
 
 
@@ -36,7 +36,7 @@ def measure(op: str, session: Session) -> Iterator[Row]:
             yield from session.timed(rows, runs, op)
 
 
-def least_bytes(op: str, case: Case, mode: str) -> int:
+def least_bytes(op: str, case: KernelCase, mode: str) -> int:
     """Bytes that cannot be saved: each tensor read once, the result written once.
 
     The backward pass reads the tensors again and the gradient of the result, and writes a gradient for each tensor. The

@@ -28,7 +28,7 @@ MODES = ("inference", "inference, bfloat16", "training", "training, use_checkpoi
 
 
 @dataclass(frozen=True)
-class Plan:
+class NetworkPlan:
     """An input, and the stages of the U-Nets for it.
 
     Args:
@@ -60,7 +60,7 @@ class Plan:
 
 
 @functools.cache
-def plan(name: str, quick: bool = False) -> Plan:
+def plan(name: str, quick: bool = False) -> NetworkPlan:
     """A plan by name.
 
     ``slices``: CT slices of 224², 9 classes, stages by nnU-Net's rules for the networks that need a plan. ``mri`` and
@@ -73,7 +73,7 @@ def plan(name: str, quick: bool = False) -> Plan:
     check_choice("plan", name, PLANS)
     if name == "slices":
         found = topology((1.0, 1.0), (224, 224))
-        full = Plan(1, 9, found.patch_size, found.features, found.kernel_sizes, found.strides)
+        full = NetworkPlan(1, 9, found.patch_size, found.features, found.kernel_sizes, found.strides)
         patch = (64, 64)
     else:
         bundle, patch = {
@@ -84,10 +84,12 @@ def plan(name: str, quick: bool = False) -> Plan:
     if not quick:
         return full
     narrow = tuple(width // 8 for width in full.features[:4])
-    return Plan(full.in_channels, full.out_channels, patch, narrow, full.kernel_sizes[:4], full.strides[:4], True)
+    return NetworkPlan(
+        full.in_channels, full.out_channels, patch, narrow, full.kernel_sizes[:4], full.strides[:4], True
+    )
 
 
-def of_bundle(config: Mapping[str, Any]) -> Plan:
+def of_bundle(config: Mapping[str, Any]) -> NetworkPlan:
     """Plan of an xLSTM-UNet bundle.
 
     Args:
@@ -95,10 +97,10 @@ def of_bundle(config: Mapping[str, Any]) -> Plan:
     """
     network = config["network_def"]
     stages = (tuple(network[key]) for key in ("features", "kernel_sizes", "strides"))
-    return Plan(network["in_channels"], len(config["class_names"]) + 1, tuple(config["patch_size"]), *stages)
+    return NetworkPlan(network["in_channels"], len(config["class_names"]) + 1, tuple(config["patch_size"]), *stages)
 
 
-def build(name: str, plan: Plan, size: Sequence[int] | None = None, use_checkpoint: bool = False) -> nn.Module:
+def build(name: str, plan: NetworkPlan, size: Sequence[int] | None = None, use_checkpoint: bool = False) -> nn.Module:
     """Make a network with random weights.
 
     Args:

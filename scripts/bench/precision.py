@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..bundle.inference import InferenceBundle, load_weights
 from ..data.dataset import read_json
 from ..data.sample import SAMPLES
 from ..errors import UserError
-from ..predict.bundle import Bundle, load_weights
 from ..predict.predictor import Predictor
 from .bundles import overrides
 from .models import BOT, ENC, MSVM, prepare
@@ -49,7 +49,7 @@ def bundle_of(weights: str) -> str:
         raise UserError(f"--weights {weights}: there is no such file")
     reasons = []
     for name in SAMPLES:
-        bundle = Bundle(name)
+        bundle = InferenceBundle(name)
         with torch.device("meta"):  # names and shapes are enough
             network = bundle.get("network_def")
         try:

@@ -11,7 +11,7 @@ from components.validation import check_choice, did_you_mean
 
 from ..errors import UserError
 from .dataset import FOLDERS, PARTS, read_json
-from .faults import Findings, Job, inspect
+from .faults import CheckJob, Findings, inspect
 from .labels import CLASSES
 from .work import process_count, work
 
@@ -42,7 +42,7 @@ def check(dataset_dir: str, bundle: str | None = None, processes: int | None = N
 
     empty = set(record.get("empty_labels", ()))
     jobs = [
-        Job(folder, part, item, name, len(classes), item.get("label") in empty)
+        CheckJob(folder, part, item, name, len(classes), item.get("label") in empty)
         for part, items in lists.items()
         for item in items
     ]
@@ -112,7 +112,7 @@ def _list_faults(
             yield f"{path}: is in datalist.json {count} times"
 
 
-def _shared(jobs: list[Job], findings: list[Findings]) -> Iterator[str]:
+def _shared(jobs: list[CheckJob], findings: list[Findings]) -> Iterator[str]:
     first: dict[str, tuple[str, str]] = {}
     told = set()
     for job, found in zip(jobs, findings, strict=True):

@@ -18,7 +18,7 @@ from .reading import naming
 
 
 @dataclass(frozen=True)
-class Job:
+class CheckJob:
     """An item to look at.
 
     Args:
@@ -51,7 +51,7 @@ class Findings:
     hashes: dict[str, str] = field(default_factory=dict)
 
 
-def inspect(job: Job) -> Findings:
+def inspect(job: CheckJob) -> Findings:
     """Look at the files of an item; every fault is found, not only the first."""
     found = Findings()
     contents: dict[str, Content] = {}
@@ -78,7 +78,7 @@ def inspect(job: Job) -> Findings:
     return found
 
 
-def _faults_of(key: str, content: Content, job: Job) -> Iterator[str]:
+def _faults_of(key: str, content: Content, job: CheckJob) -> Iterator[str]:
     array = content.array
     yield from image_faults(content)
     if not array.size or array.dtype.kind not in "biuf":

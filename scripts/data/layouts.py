@@ -19,7 +19,7 @@ HELD_OUT = (
 
 
 @dataclass(frozen=True)
-class Case:
+class RawCase:
     """A piece of work: what becomes one or several items of a list.
 
     Args:
@@ -38,12 +38,12 @@ class Case:
         return f"{self.part}_{self.name}"
 
 
-Converter = Callable[[Case, Path], "dict[str, Any]"]
+Converter = Callable[[RawCase, Path], "dict[str, Any]"]
 """Makes the files of a case in a folder and returns :meth:`Output.record`."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class ConversionPlan:
     """What is to be made of the files that were found.
 
     Args:
@@ -53,7 +53,7 @@ class Plan:
         notes: what the user should know about the files that were found.
     """
 
-    cases: list[Case]
+    cases: list[RawCase]
     convert: Converter
     dataset: Dataset
     notes: list[str] = field(default_factory=list)
@@ -71,7 +71,7 @@ class Layout:
 
     name: str
     wanted: str
-    find: Callable[[Files], Plan | None]
+    find: Callable[[Files], ConversionPlan | None]
 
 
 class Files:
@@ -117,7 +117,7 @@ class Files:
         return dict(sorted(found.items(), key=lambda entry: [_order(text) for text in entry[0]]))
 
 
-def recognise(bundle: str, layouts: Iterable[Layout], root: Path) -> tuple[Layout, Plan]:
+def recognise(bundle: str, layouts: Iterable[Layout], root: Path) -> tuple[Layout, ConversionPlan]:
     """Find out in which layout a data set lies in a folder.
 
     Args:

@@ -14,7 +14,7 @@ from components.validation import check_choice
 
 from ..errors import UserError
 from .dataset import Dataset, check_free, is_complete, read_json
-from .layouts import Case, Converter, Layout, Plan, recognise
+from .layouts import ConversionPlan, Converter, Layout, RawCase, recognise
 from .work import process_count, work
 
 SOURCES: dict[str, str] = {
@@ -80,7 +80,7 @@ def prepare(name: str, source: str, out: str, processes: int | None = None, vali
     print(_summary(folder, dataset))
 
 
-def _train_with_all(plan: Plan) -> None:
+def _train_with_all(plan: ConversionPlan) -> None:
     moved = [case.name for case in plan.cases if case.part == "validation"]
     plan.cases[:] = [replace(case, part="training") if case.part == "validation" else case for case in plan.cases]
     plan.notes.append(
@@ -90,7 +90,7 @@ def _train_with_all(plan: Plan) -> None:
     plan.dataset.split += f" Here the validation cases are training cases, too (--validation none): {', '.join(moved)}."
 
 
-def _is_ready(folder: Path, plan: Plan) -> bool:
+def _is_ready(folder: Path, plan: ConversionPlan) -> bool:
     dataset = plan.dataset
     if not is_complete(folder, dataset.name, dataset.bundle):
         return False
@@ -110,7 +110,9 @@ def _is_ready(folder: Path, plan: Plan) -> bool:
     return True
 
 
-def _begin(folder: Path, plan: Plan, layout: Layout, source: Path, validation: str) -> dict[str, dict[str, Any]]:
+def _begin(
+    folder: Path, plan: ConversionPlan, layout: Layout, source: Path, validation: str
+) -> dict[str, dict[str, Any]]:
     state = folder / STATE
     made_of = {"name": plan.dataset.name, "layout": layout.name, "source": str(source.resolve())}
     made_of["validation"] = validation
@@ -124,18 +126,18 @@ def _begin(folder: Path, plan: Plan, layout: Layout, source: Path, validation: s
     return {key: read_json(path) for key, path in records.items() if path.is_file()}
 
 
-def _convert(job: tuple[Converter, Case, Path]) -> dict[str, Any]:
+def _convert(job: tuple[Converter, RawCase, Path]) -> dict[str, Any]:
     convert, case, folder = job
     record = convert(case, folder)
     write_text(_record_path(folder, case), json.dumps(record))
     return record
 
 
-def _record_path(folder: Path, case: Case) -> Path:
+def _record_path(folder: Path, case: RawCase) -> Path:
     return folder / STATE / f"{case.key}.json"
 
 
-def _finish(folder: Path, plan: Plan, records: dict[str, dict[str, Any]]) -> Dataset:
+def _finish(folder: Path, plan: ConversionPlan, records: dict[str, dict[str, Any]]) -> Dataset:
     dataset = plan.dataset
     found = {label: {"cases": 0, "voxels": 0} for label in dataset.labels[1:]}
     for case in plan.cases:

@@ -10,7 +10,7 @@ from components.kernels import BackendRecord, backends, default_backend, operato
 from components.machine import accelerator
 
 from ..errors import reason
-from ..kernel_cases import CASES, FORWARD, Case, Inputs, call
+from ..kernel_cases import CASES, FORWARD, Inputs, KernelCase, call
 from .finding import NOTE, PROBLEM, Finding
 
 TOPIC = "Kernels"
@@ -28,7 +28,7 @@ def findings() -> Iterator[Finding]:
             yield _backend(op, record, case, definition, device)
 
 
-def _backend(op: str, record: BackendRecord, case: Case, definition: torch.Tensor, device: str) -> Finding:
+def _backend(op: str, record: BackendRecord, case: KernelCase, definition: torch.Tensor, device: str) -> Finding:
     name = f"{op}: {record.name}"
     if not record.available:
         missing, _, remedy = record.reason.partition(": ")

@@ -61,7 +61,7 @@ def simulate(
             raise UserError(f"--sites {folder} is no dataset_dir, as it has no datalist.json: see scanseg data prepare")
     if len(folders) < 2:
         raise UserError(f"--sites {folders[0]} is one data set: give two or more, separated by commas")
-    job = Job(bundle, rounds, epochs, weights, settings)
+    job = FederatedJob(bundle, rounds, epochs, weights, settings)
     target = _new_folder(out)
     job.write_initial(target / INITIAL)
     recipe = job.recipe(len(folders), str(target / INITIAL))
@@ -115,7 +115,7 @@ def export(
     Example:
         scanseg federated export bundles/msvm_acdc --out job --clients 3
     """
-    job = Job(bundle, rounds, epochs, weights, settings)
+    job = FederatedJob(bundle, rounds, epochs, weights, settings)
     target = _new_folder(out)
     recipe = job.recipe(clients, INITIAL, job.arguments())
     recipe.export(str(target))
@@ -125,7 +125,7 @@ def export(
     print(f"{target / NAME} is ready: nvflare job submit -j {target / NAME}")
 
 
-class Job:
+class FederatedJob:
     """The training of a bundle by rounds.
 
     Args:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from components.files import replacing, write_text
 
+from ..bundle.inference import InferenceBundle, load_weights
 from ..data.dataset import read_json
 from ..errors import UserError, root_cause
 from ..hashes import hexdigest
-from ..predict.bundle import Bundle, load_weights
 
 MAIN = f'''"""Written by scanseg: what MONAI Label loads as its app."""
 
@@ -20,7 +20,7 @@ from {__package__}.app.bundles import BundlesApp
 '''
 
 
-def make_app(folder: Path, bundles: Iterable[Bundle]) -> Iterator[str]:
+def make_app(folder: Path, bundles: Iterable[InferenceBundle]) -> Iterator[str]:
     """Make or renew an app folder.
 
     Each bundle is in ``model/NAME``: its configs as they are now, and weights. Those are copied from the bundle when
@@ -51,7 +51,7 @@ def make_app(folder: Path, bundles: Iterable[Bundle]) -> Iterator[str]:
         load_weights(network, copy / "models" / "model.pt", bundle)
 
 
-def place_weights(bundle: Bundle, models: Path) -> Iterator[str]:
+def place_weights(bundle: InferenceBundle, models: Path) -> Iterator[str]:
     """Copy the weights of a bundle, unless weights that were trained in the server would be lost.
 
     Args:

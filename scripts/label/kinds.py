@@ -6,22 +6,22 @@ from pathlib import Path
 
 from components.images.endings import PICTURES, VOLUMES, is_picture
 
+from ..bundle.inference import InferenceBundle
 from ..errors import UserError
-from ..predict.bundle import Bundle
 
 
-def is_slicewise(bundle: Bundle) -> bool:
+def is_slicewise(bundle: InferenceBundle) -> bool:
     """Whether a bundle segments volumes slice by slice."""
     return bundle.parser.config["inferer"]["_target_"].endswith("SliceInferer")
 
 
-def wanted(bundle: Bundle) -> str:
+def wanted(bundle: InferenceBundle) -> str:
     """The images of a bundle in words."""
     kind, suffixes = ("pictures", PICTURES) if bundle.takes_pictures else ("volumes", VOLUMES)
     return f"{kind} ({', '.join(suffixes)})"
 
 
-def check_kind(bundle: Bundle, path: Path) -> None:
+def check_kind(bundle: InferenceBundle, path: Path) -> None:
     """Raise UserError if a bundle cannot read an image, by the ending of the file."""
     if is_picture(path) != bundle.takes_pictures:
         raise UserError(f"{path.name} does not fit {bundle.name}, which needs {wanted(bundle)}")

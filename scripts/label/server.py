@@ -14,8 +14,8 @@ from pathlib import Path
 
 from components.images.endings import PICTURES, VOLUMES, is_image, is_picture, listed
 
+from ..bundle.inference import InferenceBundle
 from ..errors import UserError
-from ..predict.bundle import Bundle
 from .folder import make_app
 from .kinds import wanted
 
@@ -44,7 +44,7 @@ def serve(studies: str, bundles: str, app: str = "label_app", host: str = "127.0
     names = [name.strip() for name in bundles.split(",") if name.strip()]
     if not names:
         raise UserError("--bundles needs the name of a bundle")
-    opened = [Bundle(name) for name in names]
+    opened = [InferenceBundle(name) for name in names]
     if twice := [bundle.name for bundle in opened if [other.name for other in opened].count(bundle.name) > 1]:
         raise UserError(f"--bundles has {twice[0]} twice")
     where = _check_studies(studies, opened)
@@ -66,7 +66,7 @@ def serve(studies: str, bundles: str, app: str = "label_app", host: str = "127.0
     _start(folder, where, opened, host, port)
 
 
-def _check_studies(studies: str, bundles: Iterable[Bundle]) -> str:
+def _check_studies(studies: str, bundles: Iterable[InferenceBundle]) -> str:
     if studies.startswith(("http://", "https://")):
         if pictures := [bundle.name for bundle in bundles if bundle.takes_pictures]:
             raise UserError(f"{pictures[0]} reads pictures, which a DICOMweb server does not give: use a folder")
@@ -108,7 +108,7 @@ def _is_local(host: str) -> bool:
     return host == "localhost"
 
 
-def _start(app: Path, studies: str, bundles: Iterable[Bundle], host: str, port: int) -> None:
+def _start(app: Path, studies: str, bundles: Iterable[InferenceBundle], host: str, port: int) -> None:
     modalities = {str(bundle.takes["modality"]) for bundle in bundles}
     settings = {
         "MONAI_LABEL_DICOMWEB_SEARCH_FILTER": json.dumps({"Modality": min(modalities)} if len(modalities) == 1 else {}),

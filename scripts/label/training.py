@@ -17,10 +17,10 @@ from components.images.nifti import write_nifti
 from components.images.orientation import reoriented
 from components.images.reading import Content, read
 
+from ..bundle.inference import InferenceBundle
 from ..data.labels import remap
 from ..data.output import Output
 from ..data.reading import naming, same_shape
-from ..predict.bundle import Bundle
 from .kinds import check_kind
 
 TOLERANCE_MM = 0.01
@@ -44,7 +44,7 @@ class Study:
     classes: Mapping[int, str] | None = None
 
 
-def item(study: Study, bundle: Bundle, folder: Path) -> dict[str, str]:
+def item(study: Study, bundle: InferenceBundle, folder: Path) -> dict[str, str]:
     """Image and label of a study as the bundle reads them.
 
     A client numbers the segments of a study in their order, which need not be that of the bundle: the classes are found
@@ -87,7 +87,7 @@ def item(study: Study, bundle: Bundle, folder: Path) -> dict[str, str]:
     return {"image": str(study.image), "label": str(path)}
 
 
-def slices(items: Sequence[Mapping[str, str]], bundle: Bundle, folder: Path) -> list[dict[str, str]]:
+def slices(items: Sequence[Mapping[str, str]], bundle: InferenceBundle, folder: Path) -> list[dict[str, str]]:
     """Cut volumes into single slices, as ``data prepare`` makes them for the training of a slice-wise bundle.
 
     The slices lie across the last axis of the orientation that the bundle gives its images. Where it scales a volume
@@ -119,7 +119,7 @@ def slices(items: Sequence[Mapping[str, str]], bundle: Bundle, folder: Path) -> 
     return [{key: str(folder / path) for key, path in item.items()} for _, item in output.items]
 
 
-def _step(bundle: Bundle, name: str) -> str | None:
+def _step(bundle: InferenceBundle, name: str) -> str | None:
     """The id of the step of this kind in the config."""
     steps = bundle.parser.config["preprocessing"]["transforms"]
     found = (n for n, step in enumerate(steps) if step["_target_"].rpartition(".")[2] == name)
@@ -132,7 +132,7 @@ def _read(path: Path, numbers: bool = False) -> Content:
         return read(path, numbers)
 
 
-def _table(study: Study, bundle: Bundle, label: np.ndarray) -> dict[int, int]:
+def _table(study: Study, bundle: InferenceBundle, label: np.ndarray) -> dict[int, int]:
     has = f"{bundle.name} has {', '.join(f'{number} {name}' for number, name in bundle.labels.items())}"
     used = {int(number) for number in np.unique(label)} - {0}
     if study.classes is None:

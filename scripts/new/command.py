@@ -15,7 +15,7 @@ from ..errors import UserError
 from ..memory import available, given
 from .base import Base, find_base, fitting
 from .datafolder import Form, fill
-from .describe import Bundle, readme, text
+from .describe import NewBundle, readme, text
 from .measure import Measured, Measurement, measure, summarise
 from .plan import Plan, plan
 from .sources import Source, Sources, find_sources
@@ -98,7 +98,7 @@ def new(
                 dataset.take(record)
             dataset.write(folder / "data")
             lists = {part: len(items) for part, items in dataset.lists.items()}
-        bundle = Bundle(
+        bundle = NewBundle(
             name=name,
             folder=target,
             base=base.folder.name,

@@ -49,7 +49,7 @@ class Form:
 
 
 @dataclass(frozen=True)
-class Job:
+class FillJob:
     """A case to enter.
 
     Args:
@@ -78,12 +78,12 @@ def fill(folder: Path, cases: Sequence[Source], form: Form, processes: int) -> l
     Raises:
         UserError: if a file cannot be read.
     """
-    jobs = [Job(case, form, folder) for case in cases]
+    jobs = [FillJob(case, form, folder) for case in cases]
     records = {job.case.name: record for job, record in work(enter, jobs, processes, "writing", "cases")}
     return [records[case.name] for case in cases]
 
 
-def enter(job: Job) -> dict[str, Any]:
+def enter(job: FillJob) -> dict[str, Any]:
     """Enter one case, see :func:`fill`."""
     case, form = job.case, job.form
     label = _read(case.label, numbers=True)
@@ -98,7 +98,7 @@ def enter(job: Job) -> dict[str, Any]:
     return {"items": [(case.part, item)], "empty": empty}
 
 
-def _volume(job: Job, label: np.ndarray, affine: np.ndarray) -> dict[str, Any]:
+def _volume(job: FillJob, label: np.ndarray, affine: np.ndarray) -> dict[str, Any]:
     case = job.case
     item = _item(job, case.name, ".nii.gz", [ending_of(path) for path in case.images])
     for path, name in zip(case.images, _list(item["image"]), strict=True):
@@ -116,7 +116,7 @@ def _volume(job: Job, label: np.ndarray, affine: np.ndarray) -> dict[str, Any]:
     return item
 
 
-def _slices(job: Job, label: Content) -> dict[str, Any]:
+def _slices(job: FillJob, label: Content) -> dict[str, Any]:
     """Each slice of a volume as an image of its own, as ``data prepare`` makes them for MSVM-UNet."""
     case, form = job.case, job.form
     images = [oriented(_read(path), form.slice_axes) for path in case.images]
@@ -136,7 +136,7 @@ def _slices(job: Job, label: Content) -> dict[str, Any]:
     return record
 
 
-def _picture(job: Job, content: Content) -> dict[str, Any]:
+def _picture(job: FillJob, content: Content) -> dict[str, Any]:
     case, (path,) = job.case, job.case.images
     image, label = _read(path), content.array
     as_it_is = image.picture.plain and image.array.ndim == 3
@@ -162,7 +162,7 @@ def _picture(job: Job, content: Content) -> dict[str, Any]:
     return item
 
 
-def _item(job: Job, name: str, suffix: str, suffixes: Sequence[str]) -> dict[str, Any]:
+def _item(job: FillJob, name: str, suffix: str, suffixes: Sequence[str]) -> dict[str, Any]:
     """Item of a list; the channels of an image are in folders of their own, so that all are called like the case."""
     item: dict[str, Any] = dict(item_paths(job.case.part, name, suffix))
     found = [ending if suffix == ".png" or ending in NIFTI else suffix for ending in suffixes]

@@ -18,7 +18,7 @@ from .plan import Choice, Plan
 
 
 @dataclass(frozen=True)
-class Bundle:
+class NewBundle:
     """A new bundle, for its description.
 
     Args:
@@ -86,7 +86,7 @@ def measured(found: Measurement) -> list[Choice]:
     return [Choice(name, value, "") for name, value in rows]
 
 
-def commands(bundle: Bundle) -> dict[str, str]:
+def commands(bundle: NewBundle) -> dict[str, str]:
     """What to type next, by what it does."""
     folder, output = _path(bundle.folder), _path(bundle.folder / "output")
     dataset = _path(bundle.dataset_dir)
@@ -106,7 +106,7 @@ def commands(bundle: Bundle) -> dict[str, str]:
     }
 
 
-def text(bundle: Bundle) -> str:
+def text(bundle: NewBundle) -> str:
     """All of it for the terminal."""
     number = ", ".join(f"{count} {part}" for part, count in bundle.number.items())
     lines = [
@@ -130,7 +130,7 @@ def text(bundle: Bundle) -> str:
     return "\n".join(lines)
 
 
-def readme(bundle: Bundle) -> str:
+def readme(bundle: NewBundle) -> str:
     """The documentation of the bundle, in Markdown."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),

@@ -136,7 +136,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Job:
+class MeasureJob:
     """A case to measure.
 
     Args:
@@ -162,7 +162,7 @@ def measure(sources: Sources, processes: int, instances: bool = False) -> Measur
         UserError: if anything is wrong with the data; every fault is printed before, one line each.
     """
     names = None if instances and not sources.ready else sources.names
-    jobs = [Job(case, names, instances and not sources.ready) for case in sources.cases]
+    jobs = [MeasureJob(case, names, instances and not sources.ready) for case in sources.cases]
     results = {job.source.name: facts for job, facts in work(measure_case, jobs, processes, "measuring", "cases")}
     facts = {case.name: results[case.name] for case in sources.cases}
     _refuse([fault for found in facts.values() for fault in found.faults], len(facts))
@@ -212,7 +212,7 @@ def summarise(sources: Sources, measured: Measured, test: Sequence[str], modalit
     )
 
 
-def measure_case(job: Job) -> CaseFacts:
+def measure_case(job: MeasureJob) -> CaseFacts:
     """Measure a case; what is wrong with it is in ``faults``."""
     case = job.source
     try:
@@ -256,7 +256,7 @@ def _read(path: Path, numbers: bool = False) -> Content:
         return read(path, numbers)
 
 
-def _label_faults(label: Content, job: Job) -> Iterator[str]:
+def _label_faults(label: Content, job: MeasureJob) -> Iterator[str]:
     yield from image_faults(label)
     known = job.names and ", ".join(f"{number} {name}" for number, name in sorted(job.names.items()))
     faults = list(label_faults(label, job.names, f"dataset.json names {known}"))

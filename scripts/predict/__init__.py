@@ -1,7 +1,7 @@
 """Segmentation of images with a bundle: ``predict`` for folders of files, ``Predictor`` for one image at a time."""
 
-from .bundle import Bundle
+from ..bundle.inference import InferenceBundle
 from .command import predict
 from .predictor import Prediction, Predictor
 
-__all__ = ["Bundle", "Prediction", "Predictor", "predict"]
+__all__ = ["InferenceBundle", "Prediction", "Predictor", "predict"]

@@ -16,9 +16,9 @@ from tqdm import tqdm
 
 from components.validation import check_choice
 
+from ..bundle.inference import InferenceBundle
 from ..errors import UserError, one_line, root_cause
 from . import dicom, record
-from .bundle import Bundle
 from .cases import Case, find_cases
 from .predictor import Predictor
 from .ranks import Ranks
@@ -84,7 +84,7 @@ def predict(
     source, folder = Path(input), Path(output)
     _check_folders(source, folder)
     with _quiet():
-        opened = Bundle(bundle, override)
+        opened = InferenceBundle(bundle, override)
         if format and opened.takes_pictures:
             raise UserError(f"--format is for volumes: the label maps of {opened.name} are PNG")
         cases, notes = find_cases(source, folder.resolve())

@@ -17,8 +17,8 @@ from torch import Tensor
 from components.images.exif import stored
 from components.inferers import MirrorInferer
 
+from ..bundle.inference import InferenceBundle, load_weights
 from ..errors import UserError
-from .bundle import Bundle, load_weights
 from .cases import Case, find_cases
 from .reading import Loaded, load_case
 
@@ -74,14 +74,14 @@ class Predictor:
 
     def __init__(
         self,
-        bundle: Bundle | str | Path,
+        bundle: InferenceBundle | str | Path,
         weights: str | Path | None = None,
         device: str | None = None,
         tta: bool = False,
         amp: bool | None = None,
         override: Mapping[str, Any] | None = None,
     ) -> None:
-        self.bundle = bundle if isinstance(bundle, Bundle) else Bundle(bundle, override)
+        self.bundle = bundle if isinstance(bundle, InferenceBundle) else InferenceBundle(bundle, override)
         parser = self.bundle.parser
         if device is not None:
             parser["device"] = f"$torch.device('{checked_device(device)}')"

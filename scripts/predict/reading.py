@@ -20,10 +20,10 @@ from components.images.intensities import rgb8
 from components.images.reading import Content, read
 from components.images.volumes import read_volume
 
+from ..bundle.inference import InferenceBundle
 from ..data.reading import naming
 from ..errors import UserError
 from . import dicom
-from .bundle import Bundle
 from .cases import Case
 
 
@@ -79,7 +79,7 @@ class GivenPicture(PILReader):
         return self.picture
 
 
-def load_case(case: Case, bundle: Bundle) -> Loaded:
+def load_case(case: Case, bundle: InferenceBundle) -> Loaded:
     """Read an image that a bundle can segment.
 
     Args:
@@ -106,7 +106,7 @@ def _load_picture(path: Path) -> Loaded:
     return Loaded(stored_shape, reader, orientation=content.picture.orientation)
 
 
-def _load_volume(case: Case, bundle: Bundle) -> Loaded:
+def _load_volume(case: Case, bundle: InferenceBundle) -> Loaded:
     series = dicom.read_series(case.files, bundle.takes["modality"]) if case.kind == "dicom" else None
     image = series.image if series else read_volume(case.files[0])
     array = np.asanyarray(image.dataobj)

@@ -14,8 +14,8 @@ from components.files import replacing
 from components.images.endings import ending_of
 from components.images.volumes import ITK_TO_NIFTI, simple_itk
 
+from ..bundle.inference import InferenceBundle
 from ..errors import UserError
-from .bundle import Bundle
 from .cases import Case
 from .dicom_seg import write_segmentation
 from .predictor import Prediction
@@ -41,7 +41,7 @@ class Wanted:
     probabilities: bool = False
     segmentation: bool = False
 
-    def files(self, case: Case, bundle: Bundle) -> dict[str, str]:
+    def files(self, case: Case, bundle: InferenceBundle) -> dict[str, str]:
         """Names of the files of a case, by the postfix of the map, "probabilities" or "segmentation"."""
         ending = ending_of(case.files[0])
         form = "png" if case.kind == "picture" else self.form or OF_ITK.get(ending, FORMATS[0])
@@ -54,7 +54,12 @@ class Wanted:
 
 
 def write_prediction(
-    folder: Path, names: Mapping[str, str], prediction: Prediction, loaded: Loaded, bundle: Bundle, weights: str
+    folder: Path,
+    names: Mapping[str, str],
+    prediction: Prediction,
+    loaded: Loaded,
+    bundle: InferenceBundle,
+    weights: str,
 ) -> None:
     """Write all files of a case.
 

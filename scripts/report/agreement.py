@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import UserError
 from .charts import Chart, Level, Mark, chart
-from .results import Case
+from .results import ScoredCase
 from .volume import read_labels
 
 SIZES = {
@@ -72,7 +72,7 @@ class Agreement:
 
 
 def agreements(
-    scores: Sequence[Mapping[str, str]], cases: Iterable[Case], names: Sequence[str], flat: bool
+    scores: Sequence[Mapping[str, str]], cases: Iterable[ScoredCase], names: Sequence[str], flat: bool
 ) -> list[Agreement]:
     """The analysis of each class, where there is something to compare.
 
@@ -98,7 +98,7 @@ def _by_class(pairs: Iterable[tuple[str, str, float, float]], unit: str, measure
     return [Agreement(name, of_class, unit, measured) for name, of_class in found.items()]
 
 
-def _areas(cases: Iterable[Case], names: Sequence[str]) -> Iterable[tuple[str, str, float, float]]:
+def _areas(cases: Iterable[ScoredCase], names: Sequence[str]) -> Iterable[tuple[str, str, float, float]]:
     for case in cases:
         if case.label is None or not case.prediction.is_file():
             continue

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from ..errors import UserError
 from .pictures import Slices, draw
 from .ranking import case_means, ranked
-from .results import Case, Results
+from .results import Results, ScoredCase
 from .scores import Column
 from .volume import Volume, read_volume
 
@@ -62,7 +62,7 @@ def galleries(results: Results, leading: list[Column], cases: int, slices: int) 
     return found
 
 
-def _gallery(case: Case, results: Results, rank: str, score: str, slices: int) -> Gallery:
+def _gallery(case: ScoredCase, results: Results, rank: str, score: str, slices: int) -> Gallery:
     try:
         volume = read_volume(case, results.dataset.get("modality", ""))
     except UserError as error:

@@ -15,7 +15,7 @@ from ..errors import UserError
 
 
 @dataclass(frozen=True)
-class Case:
+class ScoredCase:
     """Files of a test case.
 
     Args:
@@ -48,7 +48,7 @@ class Results:
     scores: list[dict[str, str]]
     history: list[dict[str, str]]
     dataset: dict[str, Any]
-    cases: list[Case]
+    cases: list[ScoredCase]
     runs: dict[str, dict[str, Any]]
 
     @property
@@ -110,12 +110,12 @@ def _read_csv(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _cases(output_dir: Path, dataset_dir: Path) -> list[Case]:
+def _cases(output_dir: Path, dataset_dir: Path) -> list[ScoredCase]:
     cases = []
     for item in read_json(dataset_dir / "datalist.json").get("test", []):
         first = item["image"] if isinstance(item["image"], str) else item["image"][0]  # of the channels
         image, name = dataset_dir / first, case_name(first)
         label = dataset_dir / item["label"] if "label" in item else None
         prediction = output_dir / "predictions" / f"{name}_pred{'.nii.gz' if is_volume(image) else '.png'}"
-        cases.append(Case(name, image, label, prediction))
+        cases.append(ScoredCase(name, image, label, prediction))
     return cases

@@ -12,7 +12,7 @@ from components.images.endings import is_volume
 
 from ..data.reading import read_nifti, read_picture
 from ..errors import UserError
-from .results import Case
+from .results import ScoredCase
 
 WINDOWS = {"CT": (-125.0, 275.0)}
 """Intensities shown as black and white; pictures of 8 bits are shown as they are, all others from their 1st to their
@@ -115,7 +115,7 @@ class Volume:
         return labelled if self.truth is None else labelled + (self.truth > 0).sum(others)
 
 
-def read_volume(case: Case, modality: str = "") -> Volume:
+def read_volume(case: ScoredCase, modality: str = "") -> Volume:
     """Read a case and bring it on the grid of its image.
 
     Args:

@@ -123,14 +123,14 @@ def build_network(root: Path, settings: dict[str, Any]) -> nn.Module:
     Raises:
         UserError: if the bundle has no such setting, or the network cannot be built with them.
     """
-    from ..predict.bundle import Bundle
+    from ..bundle.inference import InferenceBundle
 
     config = read_json(root / "configs" / "inference.json")
     for key in SHORTCUTS:
         if key in settings and key not in config:
             raise UserError(f"--{key}: the network of {root.name} has none, leave it out")
     try:
-        return Bundle(root, settings).get("network_def")
+        return InferenceBundle(root, settings).get("network_def")
     except RuntimeError as error:  # MONAI's, around what the network itself said
         cause = root_cause(error)
         raise UserError(f"the network of {root.name} cannot be built with {flags_of(settings)}: {cause}") from error

@@ -38,7 +38,7 @@ class Skip(Exception):
     """A check that cannot be made here, with the reason."""
 
 
-class Bundle:
+class CheckedBundle:
     """A bundle and what its checks share.
 
     Args:
@@ -113,7 +113,7 @@ def eval_size(size: int | str) -> int:
     return int(digits[0]) if digits else 1
 
 
-def metadata(bundle: Bundle) -> str:
+def metadata(bundle: CheckedBundle) -> str:
     """MONAI's verify_metadata against the schema."""
     needs("jsonschema")
     with contextlib.redirect_stdout(sys.stderr):
@@ -121,7 +121,7 @@ def metadata(bundle: Bundle) -> str:
     return ""
 
 
-def in_out(bundle: Bundle) -> str:
+def in_out(bundle: CheckedBundle) -> str:
     """MONAI's verify_net_in_out: the network takes and gives the channels and types of the metadata."""
     bundle.network()
     spatial = {"_meta_::network_data_format::inputs::image::spatial_shape": bundle.shape[2:]}
@@ -135,7 +135,7 @@ def in_out(bundle: Bundle) -> str:
     return "input " + " × ".join(map(str, bundle.shape))
 
 
-def properties(bundle: Bundle, config: str, kind: str, names: tuple[str, ...]) -> str:
+def properties(bundle: CheckedBundle, config: str, kind: str, names: tuple[str, ...]) -> str:
     """MONAI's check_properties, and the ids that are run."""
     workflow = ConfigWorkflow(
         config_file=bundle.config(config),
@@ -155,17 +155,17 @@ def properties(bundle: Bundle, config: str, kind: str, names: tuple[str, ...]) -
     return ""
 
 
-def train_properties(bundle: Bundle) -> str:
+def train_properties(bundle: CheckedBundle) -> str:
     """Properties of the training."""
     return properties(bundle, "train", "train", ("run", "training"))
 
 
-def infer_properties(bundle: Bundle) -> str:
+def infer_properties(bundle: CheckedBundle) -> str:
     """Properties of the inference."""
     return properties(bundle, "inference", "infer", ("run", "inferring"))
 
 
-def loaded_with(bundle: Bundle) -> str:
+def loaded_with(bundle: CheckedBundle) -> str:
     """MONAI's load into a given network takes over every tensor."""
     network = bundle.network()
     fresh = copy.deepcopy(network)
@@ -175,7 +175,7 @@ def loaded_with(bundle: Bundle) -> str:
     return ""
 
 
-def loaded_without(bundle: Bundle) -> str:
+def loaded_without(bundle: CheckedBundle) -> str:
     """MONAI's load makes the network itself, by the training and by the inference config."""
     network = bundle.network()
     for kind in ("train", "inference"):
@@ -184,7 +184,7 @@ def loaded_without(bundle: Bundle) -> str:
     return ""
 
 
-def torchscript(bundle: Bundle) -> str:
+def torchscript(bundle: CheckedBundle) -> str:
     """MONAI's ckpt_export, by tracing, and the agreement of the result."""
     path = bundle.work / "model.ts"
     network = bundle.export(ckpt_export, path, use_trace=True, converter_kwargs={"check_trace": False})
@@ -196,7 +196,7 @@ def torchscript(bundle: Bundle) -> str:
         return agreement(network(x), module(x))
 
 
-def onnx(bundle: Bundle) -> str:
+def onnx(bundle: CheckedBundle) -> str:
     """MONAI's onnx_export, and the agreement of what ONNX Runtime makes of it."""
     needs("onnx", "onnxscript", "onnxruntime")
     import onnxruntime
@@ -211,7 +211,7 @@ def onnx(bundle: Bundle) -> str:
         return agreement(network(x), torch.from_numpy(out))
 
 
-CHECKS: dict[str, Callable[[Bundle], str]] = {
+CHECKS: dict[str, Callable[[CheckedBundle], str]] = {
     "verify_metadata": metadata,
     "verify_net_in_out": in_out,
     "train properties": train_properties,
@@ -223,7 +223,7 @@ CHECKS: dict[str, Callable[[Bundle], str]] = {
 }
 
 
-def bundle_place(bundle: Bundle) -> dict[str, Any]:
+def bundle_place(bundle: CheckedBundle) -> dict[str, Any]:
     """Arguments of load that name the bundle's folder and the weights, and keep it from downloading."""
     place = {"bundle_dir": str(bundle.root.parent), "model_file": bundle.weights, "device": "cpu"}
     return {**place, "source": "github", "repo": "none/none/none"}
@@ -237,7 +237,7 @@ def compare(network: torch.nn.Module, other: torch.nn.Module) -> None:
             raise ValueError(f"{name} was not loaded")
 
 
-def example(bundle: Bundle) -> torch.Tensor:
+def example(bundle: CheckedBundle) -> torch.Tensor:
     """An input that the export has not seen."""
     return torch.randn(bundle.shape, generator=torch.Generator().manual_seed(1))
 
@@ -289,7 +289,7 @@ def main(job: dict[str, Any]) -> None:
     results = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what the checks print goes where errors go
     warnings.simplefilter("ignore")
-    bundle = Bundle(job)
+    bundle = CheckedBundle(job)
     if job["installed"]:
         sys.path.append(str(Path(job["components"]).parent))
     for name in job["checks"]:

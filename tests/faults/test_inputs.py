@@ -27,7 +27,7 @@ from components.runs.dataset import check_dataset
 from components.transforms import LoadWholeImaged
 from scripts.cli import main
 from scripts.errors import UserError
-from scripts.predict import Bundle, Predictor
+from scripts.predict import InferenceBundle, Predictor
 from scripts.zoo.archive import unpack
 from scripts.zoo.package import build
 from scripts.zoo.verify import check_bundle
@@ -113,7 +113,7 @@ def volume():
 def test_nifti_in_the_preprocessing(bundle, volume, attack, tmp_path):
     path = tmp_path / "scan.nii.gz"
     nib.save(volume, path)
-    raw, prepare = path.read_bytes(), Bundle(bundle, SMALL[bundle]).get("preprocessing")
+    raw, prepare = path.read_bytes(), InferenceBundle(bundle, SMALL[bundle]).get("preprocessing")
     expected = prepare({"image": str(path)})["image"]
 
     def attempt(damage):
@@ -156,7 +156,7 @@ def predictor(tmp_path_factory):
         if bundle not in made:
             torch.manual_seed(0)
             path = tmp_path_factory.mktemp("weights") / "model.pt"
-            torch.save(Bundle(bundle, SMALL[bundle]).get("network").state_dict(), path)
+            torch.save(InferenceBundle(bundle, SMALL[bundle]).get("network").state_dict(), path)
             made[bundle] = Predictor(bundle, path, "cpu", override=SMALL[bundle])
         return made[bundle]
 

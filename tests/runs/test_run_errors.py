@@ -15,7 +15,7 @@ from components.errors import in_words, one_line, root_cause
 from components.runs import is_command, start
 from components.runs.dataset import check_dataset
 from components.runs.overrides import check_kind, check_overrides
-from scripts.predict import Bundle
+from scripts.predict import InferenceBundle
 from tests.bundles.workflow import ROOT, configs, runner
 from tests.folders import folder
 from tests.timeouts import HANG
@@ -284,7 +284,7 @@ def test_random_weights_have_to_be_asked_for(place):
 
 
 def test_weights_of_another_network_are_refused(place, tmp_path):
-    network = Bundle(BUNDLE, {"patch_size": [128, 256], "network_def#out_channels": 5}).get("network")
+    network = InferenceBundle(BUNDLE, {"patch_size": [128, 256], "network_def#out_channels": 5}).get("network")
     torch.save(network.state_dict(), tmp_path / "model.pt")
     status, lines, others = run(place, "inferring", "inference", patch_size="[128, 256]", ckpt_dir=tmp_path)
     assert status == 2, others

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..dataset import Dataset
 from ..labels import CLASSES, remap
-from ..layouts import Case, Files, Layout, Plan
+from ..layouts import ConversionPlan, Files, Layout, RawCase
 from ..output import Output
 from ..reading import naming, read_nifti, same_shape
 from .nnunet import divided, find_pairs, label_names, label_table, split_words
@@ -41,7 +41,7 @@ class Convert:
     table: Mapping[int, int]
     ignored: tuple[int, ...] = ()
 
-    def __call__(self, case: Case, folder: Path) -> dict[str, Any]:
+    def __call__(self, case: RawCase, folder: Path) -> dict[str, Any]:
         """Volume in the scanner's units, with the thirteen organs."""
         voxels, image = read_nifti(case.files["image"])
         labels, _ = read_nifti(case.files["label"])
@@ -55,7 +55,7 @@ class Convert:
         return output.record()
 
 
-def find_amos(files: Files) -> Plan | None:
+def find_amos(files: Files) -> ConversionPlan | None:
     """Plan for AMOS22 as published, CT left out."""
     parts, notes = {}, []
     for part in ("Tr", "Va", "Ts"):
@@ -82,10 +82,10 @@ def find_amos(files: Files) -> Plan | None:
     dataset.details["source_labels"] = {str(number): name for number, name in names.items()}
     if not test:
         notes.append("there are no test cases: neither imagesTs nor imagesVa has labels")
-    return Plan(divided(training, test), Convert(table, ignored), dataset, notes + more)
+    return ConversionPlan(divided(training, test), Convert(table, ignored), dataset, notes + more)
 
 
-def find_nnunet(files: Files) -> Plan | None:
+def find_nnunet(files: Files) -> ConversionPlan | None:
     """Plan for Dataset702_AbdomenMR."""
     training, notes = find_pairs(files, "imagesTr", "labelsTr", SUFFIX)
     if not training:
@@ -100,7 +100,7 @@ def find_nnunet(files: Files) -> Plan | None:
     if not test:
         more.append("there are no test cases: imagesTs has no labels")
     dataset = _dataset("AMOS22 (MR), from Dataset702_AbdomenMR", "imagesTs, as published.")
-    return Plan(divided(training, test), Convert(table, ignored), dataset, notes + more + about)
+    return ConversionPlan(divided(training, test), Convert(table, ignored), dataset, notes + more + about)
 
 
 LAYOUTS = (

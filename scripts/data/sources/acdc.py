@@ -17,7 +17,7 @@ from components.images.orientation import orientation, unknown_grid
 
 from ..dataset import Dataset
 from ..labels import CLASSES, remap
-from ..layouts import Case, Converter, Files, Layout, Plan, check_gaps, missing_cases, pairs
+from ..layouts import ConversionPlan, Converter, Files, Layout, RawCase, check_gaps, missing_cases, pairs
 from ..output import Output
 from ..reading import naming, read_arrays, read_nifti, same_shape, stacked
 
@@ -29,7 +29,7 @@ TABLE = {number: number for number in range(1, len(CLASSES[BUNDLE]))}
 """ACDC's numbers are the bundle's: 1 right ventricle, 2 myocardium, 3 left ventricle."""
 
 
-def find_raw(files: Files) -> Plan | None:
+def find_raw(files: Files) -> ConversionPlan | None:
     """Plan for the frames as NIfTI, as CREATIS gives them; the 4D files are left alone."""
     frame = r"patient(?P<patient>\d+)_frame(?P<frame>\d+)"
     found, notes = pairs(
@@ -40,7 +40,7 @@ def find_raw(files: Files) -> Plan | None:
     return _plan("raw NIfTI", found, names, convert_raw, notes, {"spacing": "from the files"})
 
 
-def find_prepared(files: Files) -> Plan | None:
+def find_prepared(files: Files) -> ConversionPlan | None:
     """Plan for the slices and volumes that are in circulation as ``.npz``."""
     slices = files.match(r"case_?(?P<patient>\d+)_slice_?(?P<phase>ED|ES)_?(?P<slice>\d+)\.npz")
     volumes = files.match(r"case_?(?P<patient>\d+)_volume_?(?P<phase>ED|ES)\.(?:npz|npy\.h5|h5)")
@@ -73,7 +73,7 @@ def part(patient: int) -> str:
     return "test" if patient in TEST else "validation" if patient in VALIDATION else "training"
 
 
-def convert_raw(case: Case, folder: Path) -> dict[str, Any]:
+def convert_raw(case: RawCase, folder: Path) -> dict[str, Any]:
     """Frame with intensities in [0, 1] and three classes; training cases slice by slice."""
     voxels, image = read_nifti(case.files["image"])
     labels, _ = read_nifti(case.files["label"])
@@ -86,7 +86,7 @@ def convert_raw(case: Case, folder: Path) -> dict[str, Any]:
     return _write(case, folder, case.files["image"], voxels, labels, image.affine)
 
 
-def convert_prepared(case: Case, folder: Path) -> dict[str, Any]:
+def convert_prepared(case: RawCase, folder: Path) -> dict[str, Any]:
     """Volume from slices or from one file, as convert_raw makes it."""
     images, labels = [], []
     for path in case.files["arrays"]:
@@ -102,7 +102,7 @@ def convert_prepared(case: Case, folder: Path) -> dict[str, Any]:
 
 
 def _write(
-    case: Case, folder: Path, path: Path, voxels: np.ndarray, labels: np.ndarray, affine: np.ndarray
+    case: RawCase, folder: Path, path: Path, voxels: np.ndarray, labels: np.ndarray, affine: np.ndarray
 ) -> dict[str, Any]:
     with naming(path):
         voxels = unit_range(voxels)
@@ -118,7 +118,7 @@ def _plan(
     convert: Converter,
     notes: list[str],
     details: dict[str, Any],
-) -> Plan | None:
+) -> ConversionPlan | None:
     known = [key for key in found if int(key[0]) in PATIENTS]
     if not known:
         return None
@@ -144,5 +144,5 @@ def _plan(
             **details,
         },
     )
-    cases = [Case(names[key], part(int(key[0])), found[key]) for key in known]
-    return Plan(cases, convert, dataset, [*notes, *missing_cases(patients, PATIENTS)])
+    cases = [RawCase(names[key], part(int(key[0])), found[key]) for key in known]
+    return ConversionPlan(cases, convert, dataset, [*notes, *missing_cases(patients, PATIENTS)])

@@ -16,7 +16,7 @@ from components.images.intensities import stretched_rgb
 
 from ..dataset import Dataset
 from ..labels import CLASSES, remap
-from ..layouts import Case, Files, Layout, Plan, pairs
+from ..layouts import ConversionPlan, Files, Layout, RawCase, pairs
 from ..output import Output, numbered
 from ..reading import naming, read_picture, same_shape
 from .nnunet import Pairs, divided, find_pairs, label_table, split_words
@@ -27,7 +27,7 @@ TRAINING_FOLDER = r"train[^/]*"
 TEST_FOLDER = r"tun[^/]*"
 
 
-def find_raw(files: Files) -> Plan | None:
+def find_raw(files: Files) -> ConversionPlan | None:
     """Plan for the pictures with instance maps, as the challenge gives them."""
     training, notes = _instances(files, TRAINING_FOLDER)
     if not training:
@@ -37,10 +37,10 @@ def find_raw(files: Files) -> Plan | None:
         more.append("there are no test cases: no Tuning folder with images and labels")
     dataset = _dataset("NeurIPS 2022 cell segmentation", "the tuning set, as published.")
     dataset.details["intensities"] = "each channel stretched from its percentiles 1 and 99 over non-zero to 8 bits"
-    return Plan(divided(training, test), convert_instances, dataset, notes + more)
+    return ConversionPlan(divided(training, test), convert_instances, dataset, notes + more)
 
 
-def find_nnunet(files: Files) -> Plan | None:
+def find_nnunet(files: Files) -> ConversionPlan | None:
     """Plan for Dataset703_NeurIPSCell, whose training labels are classes and whose test labels are instance maps."""
     training, notes = find_pairs(files, "imagesTr", "labelsTr", r"\.png")
     if not training:
@@ -60,7 +60,7 @@ def find_nnunet(files: Files) -> Plan | None:
         "intensities": "RGB, 8 bits, as in the files",
         "validation_instances": "the connected pieces of the interior, because these files have no instance maps",
     }
-    return Plan(divided(training, test), ConvertClasses(table), dataset, notes + more)
+    return ConversionPlan(divided(training, test), ConvertClasses(table), dataset, notes + more)
 
 
 LAYOUTS = (
@@ -79,7 +79,7 @@ LAYOUTS = (
 )
 
 
-def convert_instances(case: Case, folder: Path) -> dict[str, Any]:
+def convert_instances(case: RawCase, folder: Path) -> dict[str, Any]:
     """Picture as 8-bit RGB, classes, and the instances themselves for scoring."""
     picture = read_picture(case.files["image"])
     instances = read_picture(case.files["label"], numbers=True)
@@ -98,7 +98,7 @@ class ConvertClasses:
 
     table: Mapping[int, int]
 
-    def __call__(self, case: Case, folder: Path) -> dict[str, Any]:
+    def __call__(self, case: RawCase, folder: Path) -> dict[str, Any]:
         """Picture, classes, and instances for validation and test."""
         from components.transforms.instances import instances_of
 
@@ -115,7 +115,7 @@ class ConvertClasses:
         return output.record()
 
 
-def _write(case: Case, folder: Path, picture: np.ndarray | Path, instances: np.ndarray) -> dict[str, Any]:
+def _write(case: RawCase, folder: Path, picture: np.ndarray | Path, instances: np.ndarray) -> dict[str, Any]:
     from components.transforms.instances import interior_boundary
 
     shown = read_picture(picture) if isinstance(picture, Path) else picture

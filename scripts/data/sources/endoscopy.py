@@ -16,7 +16,7 @@ import numpy as np
 from ...errors import UserError
 from ..dataset import Dataset
 from ..labels import CLASSES, remap
-from ..layouts import Case, Files, Layout, Plan, held_out
+from ..layouts import ConversionPlan, Files, Layout, RawCase, held_out
 from ..output import Output
 from ..reading import naming, read_picture, same_shape
 from .nnunet import Pairs, divided, find_pairs, label_table, split_words
@@ -32,7 +32,7 @@ SEQUENCES = 8
 NUMBERS = {number: number for number in range(1, len(CLASSES[BUNDLE]))}
 
 
-def find_raw(files: Files) -> Plan | None:
+def find_raw(files: Files) -> ConversionPlan | None:
     """Plan for the videos as frames, with a mask for each instrument (training) or a map of types (test)."""
     sequence = r"(?P<folder>.*instrument_dataset_(?P<sequence>\d+))"
     frames = files.match(rf"{sequence}/left_frames?/frame(?P<frame>\d+)\.(?:png|jpg|bmp)")
@@ -55,7 +55,7 @@ def find_raw(files: Files) -> Plan | None:
     others = {key[1:]: path for key, path in frames.items() if key not in training}
     validation = held_out(number for _, number, _ in training)
     cases = [
-        Case(
+        RawCase(
             f"seq{int(number):02d}_frame{int(frame):03d}", part, {"image": path, "masks": masks[folder, number, frame]}
         )
         for part in ("training", "validation")
@@ -63,7 +63,7 @@ def find_raw(files: Files) -> Plan | None:
         if (number in validation) == (part == "validation")
     ]
     cases += [
-        Case(f"seq{int(number):02d}_frame{int(frame):03d}", "test", {"image": path, "types": types[number, frame]})
+        RawCase(f"seq{int(number):02d}_frame{int(frame):03d}", "test", {"image": path, "types": types[number, frame]})
         for (number, frame), path in others.items()
         if (number, frame) in types
     ]
@@ -75,10 +75,10 @@ def find_raw(files: Files) -> Plan | None:
     dataset = _dataset("EndoVis 2017")
     dataset.details["masks"] = "where masks of several instruments overlap, the class with the higher number counts"
     dataset.details["validation_sequences"] = sorted(int(number) for number in validation)
-    return Plan(cases, convert_raw, dataset, notes)
+    return ConversionPlan(cases, convert_raw, dataset, notes)
 
 
-def find_nnunet(files: Files) -> Plan | None:
+def find_nnunet(files: Files) -> ConversionPlan | None:
     """Plan for Dataset704_Endovis17."""
     training, notes = find_pairs(files, "imagesTr", "labelsTr", r"\.png")
     if not training:
@@ -94,7 +94,7 @@ def find_nnunet(files: Files) -> Plan | None:
     table, _, more = label_table(BUNDLE, json_file)
     cases = divided(training, test, videos(training))
     dataset = _dataset("EndoVis 2017, from Dataset704_Endovis17")
-    return Plan(cases, Convert(table), dataset, notes + more)
+    return ConversionPlan(cases, Convert(table), dataset, notes + more)
 
 
 LAYOUTS = (
@@ -147,7 +147,7 @@ def videos(names: Iterable[str]) -> dict[str, str]:
     return {name: f"run{place // length}" for place, name in enumerate(names)}
 
 
-def convert_raw(case: Case, folder: Path) -> dict[str, Any]:
+def convert_raw(case: RawCase, folder: Path) -> dict[str, Any]:
     """Frame and classes, from the masks of the instruments or from a map of types."""
     shape = read_picture(case.files["image"]).shape[:2]
     labels = np.zeros(shape, np.uint8)
@@ -171,7 +171,7 @@ class Convert:
 
     table: Mapping[int, int]
 
-    def __call__(self, case: Case, folder: Path) -> dict[str, Any]:
+    def __call__(self, case: RawCase, folder: Path) -> dict[str, Any]:
         """Frame and classes."""
         image = read_picture(case.files["image"])
         return _write(case, folder, _numbers(case.files["label"], image, self.table))
@@ -199,7 +199,7 @@ def _numbers(path: Path, image: np.ndarray, table: Mapping[int, int]) -> np.ndar
         return remap(labels, table)
 
 
-def _write(case: Case, folder: Path, labels: np.ndarray) -> dict[str, Any]:
+def _write(case: RawCase, folder: Path, labels: np.ndarray) -> dict[str, Any]:
     output = Output(folder)
     output.picture(case.part, case.name, case.files["image"], labels)
     return output.record()

@@ -10,7 +10,7 @@ from components.files import case_name
 from ...errors import UserError
 from ..dataset import read_json
 from ..labels import CLASSES, table_by_name
-from ..layouts import HELD_OUT, Case, Files, held_out, pairs
+from ..layouts import HELD_OUT, Files, RawCase, held_out, pairs
 from ..reading import naming
 
 Pairs = dict[str, dict[str, Path]]
@@ -89,7 +89,7 @@ def label_table(
     return table, tuple(others), notes
 
 
-def divided(training: Pairs, test: Pairs, groups: Mapping[str, str] | None = None) -> list[Case]:
+def divided(training: Pairs, test: Pairs, groups: Mapping[str, str] | None = None) -> list[RawCase]:
     """Cases of all parts: a fifth of the training groups is held out for validation.
 
     Args:
@@ -100,9 +100,9 @@ def divided(training: Pairs, test: Pairs, groups: Mapping[str, str] | None = Non
     groups = groups or {name: name for name in training}
     validation = held_out(groups[name] for name in training)
     parts = {name: "validation" if groups[name] in validation else "training" for name in training}
-    cases = [Case(name, part, training[name]) for part in ("training", "validation") for name in training
+    cases = [RawCase(name, part, training[name]) for part in ("training", "validation") for name in training
              if parts[name] == part]  # fmt: skip
-    return cases + [Case(name, "test", pair) for name, pair in test.items()]
+    return cases + [RawCase(name, "test", pair) for name, pair in test.items()]
 
 
 def split_words(test: str, group: str = "cases") -> str:

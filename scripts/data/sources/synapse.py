@@ -14,7 +14,7 @@ from components.images.orientation import DISPLAY, reoriented, unknown_grid
 
 from ..dataset import Dataset
 from ..labels import CLASSES, remap
-from ..layouts import Case, Files, Layout, Plan, check_gaps, missing_cases, pairs
+from ..layouts import ConversionPlan, Files, Layout, RawCase, check_gaps, missing_cases, pairs
 from ..output import Output
 from ..reading import naming, read_arrays, read_nifti, same_shape, stacked
 from .orientation import RADIOLOGICAL, axes_of_organs
@@ -33,20 +33,20 @@ LOW, HIGH = -125, 275
 """Hounsfield units that the prepared slices hold as 0 and 1."""
 
 
-def find_raw(files: Files) -> Plan | None:
+def find_raw(files: Files) -> ConversionPlan | None:
     """Plan for the volumes as NIfTI, as Synapse gives them."""
     images = files.match(r"(?:img|imagesTr|images)/(?:img|btcv_?)(?P<case>\d+)(?:_0000)?\.nii(?:\.gz)?")
     labels = files.match(r"(?:label|labelsTr|labels)/(?:label|img|btcv_?)(?P<case>\d+)\.nii(?:\.gz)?")
     found, notes = pairs(images, labels)
     numbers = {int(key[0]): pair for key, pair in found.items()}
-    cases = [Case(f"case{n:04d}", part(n), numbers[n]) for n in PUBLISHED if n in numbers]
+    cases = [RawCase(f"case{n:04d}", part(n), numbers[n]) for n in PUBLISHED if n in numbers]
     if not cases:
         return None
     notes += missing_cases(numbers, PUBLISHED)
-    return Plan(cases, convert_raw, _dataset("raw NIfTI", {"spacing": "from the files"}), notes)
+    return ConversionPlan(cases, convert_raw, _dataset("raw NIfTI", {"spacing": "from the files"}), notes)
 
 
-def find_prepared(files: Files) -> Plan | None:
+def find_prepared(files: Files) -> ConversionPlan | None:
     """Plan for TransUNet's slices (``.npz``) and volumes (``.npy.h5``)."""
     slices = files.match(r"case_?(?P<case>\d+)_slice_?(?P<slice>\d+)\.npz")
     volumes = files.match(r"case_?(?P<case>\d+)\.(?:npy\.h5|h5|npz)")
@@ -59,7 +59,7 @@ def find_prepared(files: Files) -> Plan | None:
         check_gaps(f"{files.root}: case {case}", stack)
     found: dict[int, Any] = {case: list(stack.values()) for case, stack in stacks.items()}
     found |= {int(case): [path] for (case,), path in volumes.items()}
-    cases = [Case(f"case{n:04d}", part(n), {"arrays": found[n]}) for n in PUBLISHED if n in found]
+    cases = [RawCase(f"case{n:04d}", part(n), {"arrays": found[n]}) for n in PUBLISHED if n in found]
     if not cases:
         return None
     turned = axes_of_organs(*(_labels(case) for case in cases[:3]))
@@ -79,7 +79,7 @@ def find_prepared(files: Files) -> Plan | None:
     dataset.details["intensities"] = (
         f"Hounsfield units from {LOW} to {HIGH}, computed back from [0, 1]; what was beyond is lost"
     )
-    return Plan(cases, ConvertPrepared("".join(turned or RADIOLOGICAL)), dataset, notes)
+    return ConversionPlan(cases, ConvertPrepared("".join(turned or RADIOLOGICAL)), dataset, notes)
 
 
 LAYOUTS = (
@@ -101,7 +101,7 @@ def part(number: int) -> str:
     return "test" if number in TEST else "validation" if number in VALIDATION else "training"
 
 
-def convert_raw(case: Case, folder: Path) -> dict[str, Any]:
+def convert_raw(case: RawCase, folder: Path) -> dict[str, Any]:
     """Volume in Hounsfield units with the eight organs; training cases slice by slice."""
     voxels, image = read_nifti(case.files["image"])
     labels, _ = read_nifti(case.files["label"])
@@ -123,7 +123,7 @@ class ConvertPrepared:
     def __init__(self, axes: str) -> None:
         self.axes = axes
 
-    def __call__(self, case: Case, folder: Path) -> dict[str, Any]:
+    def __call__(self, case: RawCase, folder: Path) -> dict[str, Any]:
         """Volume in Hounsfield units; training cases slice by slice."""
         images, labels = [], []
         for path in case.files["arrays"]:
@@ -154,13 +154,13 @@ def hounsfield(voxels: np.ndarray) -> np.ndarray:
     return np.rint(voxels).astype(np.int16)
 
 
-def _write(case: Case, folder: Path, voxels: np.ndarray, labels: np.ndarray, affine: np.ndarray) -> dict[str, Any]:
+def _write(case: RawCase, folder: Path, voxels: np.ndarray, labels: np.ndarray, affine: np.ndarray) -> dict[str, Any]:
     output = Output(folder)
     (output.slices if case.part == "training" else output.volume)(case.part, case.name, voxels, labels, affine)
     return output.record()
 
 
-def _labels(case: Case) -> np.ndarray:
+def _labels(case: RawCase) -> np.ndarray:
     arrays = []
     for path in case.files["arrays"]:
         arrays += read_arrays(path, ("label",))

@@ -14,8 +14,8 @@ from torch import nn
 from components.images.endings import ending_of, is_volume
 from components.transforms import InteriorToInstancesd
 
+from ...bundle.inference import InferenceBundle, load_weights
 from ...errors import UserError
-from ...predict.bundle import Bundle, load_weights
 from ..kinds import check_kind
 
 WRITTEN = (".nii.gz", ".nii", ".nrrd", ".mha")
@@ -33,7 +33,7 @@ class BundleInference(BundleInferTask):
     """
 
     def __init__(self, path: str, conf: Mapping[str, str]) -> None:
-        self.bundle = Bundle(path)
+        self.bundle = InferenceBundle(path)
         made_for_files = [SaveImaged, CopyItemsd, InteriorToInstancesd]
         super().__init__(path, conf, post_filter=made_for_files, load_strict=True)
         if not self.valid:

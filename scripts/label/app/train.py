@@ -14,8 +14,8 @@ from monailabel.tasks.train.bundle import BundleTrainTask
 
 from components.images.endings import is_picture
 
+from ...bundle.inference import InferenceBundle
 from ...errors import UserError
-from ...predict.bundle import Bundle
 from ..kinds import is_slicewise
 from ..training import Study, item, slices
 from .infer import WEIGHTS
@@ -36,7 +36,7 @@ class BundleTraining(BundleTrainTask):
     """
 
     def __init__(self, path: str, conf: Mapping[str, str]) -> None:
-        self.bundle = Bundle(path)
+        self.bundle = InferenceBundle(path)
         self.folder = Path(path) / "training_data"
         self.options: dict[str, Any] = {}
         super().__init__(path, conf, load_strict=True)

@@ -7,8 +7,8 @@ from monai.metrics import compute_dice
 
 from scripts.bench import precision
 from scripts.bench.session import Session, Settings
+from scripts.bundle.inference import InferenceBundle
 from scripts.errors import UserError
-from scripts.predict.bundle import Bundle
 
 
 def test_dice_is_that_of_monai():
@@ -27,7 +27,7 @@ def test_dice_is_over_all_images():
 
 
 def test_label_maps_of_weights(tmp_path):
-    bundle = Bundle("msvm_acdc")
+    bundle = InferenceBundle("msvm_acdc")
     weights = tmp_path / "model.pt"
     torch.manual_seed(0)
     torch.save(bundle.get("network").state_dict(), weights)

@@ -9,10 +9,10 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
+from scripts.bundle.inference import InferenceBundle
 from scripts.errors import UserError
 from scripts.label.folder import make_app, place_weights
 from scripts.label.server import serve
-from scripts.predict.bundle import Bundle
 from tests.folders import folder
 from tests.scripts.label.tiny import tiny_bundle
 
@@ -75,14 +75,14 @@ def test_port_that_is_taken(studies, tmp_path):
 def test_bundle_without_weights(tmp_path):
     bare = tiny_bundle("msvm_acdc", tmp_path, weights=False)
     with pytest.raises(UserError, match=r"msvm_acdc has no weights.*zoo fetch.*weights convert.*train"):
-        list(make_app(tmp_path / "app", [Bundle(bare)]))
+        list(make_app(tmp_path / "app", [InferenceBundle(bare)]))
 
 
 def test_weights_that_do_not_fit_are_refused_at_the_start(bundle, tmp_path):
     other = shutil.copytree(bundle, tmp_path / "msvm_acdc")
     torch.save({"stem.weight": torch.zeros(1)}, other / "models" / "model.pt")
     with pytest.raises(UserError, match="does not fit the network of msvm_acdc"):
-        list(make_app(tmp_path / "app", [Bundle(other)]))
+        list(make_app(tmp_path / "app", [InferenceBundle(other)]))
 
 
 def test_bundle_of_another_release_is_refused(bundle, tmp_path):
@@ -92,12 +92,12 @@ def test_bundle_of_another_release_is_refused(bundle, tmp_path):
     content["network_def"]["_requires_"][-1]["version"] = "99.0.0"
     config.write_text(json.dumps(content))
     with pytest.raises(UserError, match=r"needs components 99\.0\.0"):
-        list(make_app(tmp_path / "app", [Bundle(other)]))
+        list(make_app(tmp_path / "app", [InferenceBundle(other)]))
 
 
 def test_app_has_a_copy_that_follows_the_bundle_until_it_is_trained(bundle, tmp_path):
     source = shutil.copytree(bundle, tmp_path / "msvm_acdc")
-    opened, models = Bundle(source), tmp_path / "app" / "models"
+    opened, models = InferenceBundle(source), tmp_path / "app" / "models"
     ours, copy = source / "models" / "model.pt", models / "model.pt"
     assert list(place_weights(opened, models)) == []
     assert copy.read_bytes() == ours.read_bytes()
@@ -121,7 +121,7 @@ def test_app_has_a_copy_that_follows_the_bundle_until_it_is_trained(bundle, tmp_
 
 
 def test_app_folder_is_one_that_monai_label_can_load(bundle, tmp_path):
-    assert list(make_app(tmp_path / "app", [Bundle(bundle)])) == []
+    assert list(make_app(tmp_path / "app", [InferenceBundle(bundle)])) == []
     compile((tmp_path / "app" / "main.py").read_text(), "main.py", "exec")
     config = tmp_path / "app" / "model" / "msvm_acdc" / "configs" / "train.json"
-    assert ConfigParser(json.loads(config.read_text()))["class_names"] == Bundle(bundle).get("class_names")
+    assert ConfigParser(json.loads(config.read_text()))["class_names"] == InferenceBundle(bundle).get("class_names")

@@ -6,11 +6,11 @@ import pytest
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from PIL import Image
 
-from scripts.data.layouts import Case
+from scripts.bundle.inference import InferenceBundle
+from scripts.data.layouts import RawCase
 from scripts.data.sources import acdc
 from scripts.errors import UserError
 from scripts.label.training import Study, item, slices
-from scripts.predict.bundle import Bundle
 
 RNG = np.random.default_rng(0)
 AFFINE = np.array([[-1.5, 0.1, 0, 30], [0.1, 1.5, 0, -20], [0, 0, 8, 5], [0, 0, 0, 1.0]])
@@ -32,14 +32,14 @@ def values(path):
 
 
 def test_a_label_with_the_numbers_of_the_bundle_stays_where_it_is(heart, tmp_path):
-    made = item(Study("heart", *heart), Bundle("msvm_acdc"), tmp_path / "made")
+    made = item(Study("heart", *heart), InferenceBundle("msvm_acdc"), tmp_path / "made")
     assert made == {"image": str(heart[0]), "label": str(heart[1])}
     assert not (tmp_path / "made").exists()
 
 
 def test_segments_are_found_by_their_names(heart, tmp_path):
     classes = {1: "Left Ventricle", 2: "myocardium", 3: "right ventricle", 7: "not in the label"}
-    made = item(Study("heart", *heart, classes), Bundle("msvm_acdc"), tmp_path / "made")
+    made = item(Study("heart", *heart, classes), InferenceBundle("msvm_acdc"), tmp_path / "made")
     np.testing.assert_array_equal(values(made["label"]), np.array([0, 3, 2, 1])[values(heart[1])])
     np.testing.assert_allclose(nib.load(made["label"]).affine, nib.load(heart[1]).affine, atol=1e-5)
 
@@ -56,14 +56,14 @@ def test_segments_are_found_by_their_names(heart, tmp_path):
 )
 def test_segments_that_the_bundle_does_not_have(heart, tmp_path, classes, reason):
     with pytest.raises(UserError, match=reason):
-        item(Study("heart", *heart, classes), Bundle("msvm_acdc"), tmp_path)
+        item(Study("heart", *heart, classes), InferenceBundle("msvm_acdc"), tmp_path)
 
 
 def test_numbers_that_the_bundle_does_not_have(heart, tmp_path):
     label = nib.load(heart[1])
     nib.save(nib.Nifti1Image(values(heart[1]) + 1, label.affine), heart[1])
     with pytest.raises(UserError, match="label 4 is no class"):
-        item(Study("heart", *heart), Bundle("msvm_acdc"), tmp_path)
+        item(Study("heart", *heart), InferenceBundle("msvm_acdc"), tmp_path)
 
 
 def test_image_and_label_have_to_be_on_one_grid(heart, tmp_path):
@@ -72,17 +72,19 @@ def test_image_and_label_have_to_be_on_one_grid(heart, tmp_path):
     moved[0, 3] += 1
     nib.save(nib.Nifti1Image(values(heart[1]), moved), heart[1])
     with pytest.raises(UserError, match="not at the same place"):
-        item(Study("heart", *heart), Bundle("msvm_acdc"), tmp_path)
+        item(Study("heart", *heart), InferenceBundle("msvm_acdc"), tmp_path)
     nib.save(label.slicer[:, 1:], heart[1])
     with pytest.raises(UserError, match="must be on one grid"):
-        item(Study("heart", *heart), Bundle("msvm_acdc"), tmp_path)
+        item(Study("heart", *heart), InferenceBundle("msvm_acdc"), tmp_path)
 
 
 def test_slices_are_those_of_data_prepare(heart, tmp_path):
     image, label = heart
-    bundle = Bundle("msvm_acdc")
+    bundle = InferenceBundle("msvm_acdc")
     made = slices([{"image": str(image), "label": str(label)}], bundle, tmp_path / "made")
-    case = Case("heart", "training", {"image": tmp_path / "turned.nii.gz", "label": tmp_path / "turned_label.nii.gz"})
+    case = RawCase(
+        "heart", "training", {"image": tmp_path / "turned.nii.gz", "label": tmp_path / "turned_label.nii.gz"}
+    )
     for source, target in ((image, "image"), (label, "label")):
         turned = nib.load(source)
         turn = ornt_transform(io_orientation(turned.affine), axcodes2ornt("PLS"))
@@ -99,7 +101,7 @@ def test_slices_are_those_of_data_prepare(heart, tmp_path):
 
 def test_ct_slices_keep_hounsfield_units(heart, tmp_path):
     image, label = heart
-    made = slices([{"image": str(image), "label": str(label)}], Bundle("msvm_synapse"), tmp_path / "made")
+    made = slices([{"image": str(image), "label": str(label)}], InferenceBundle("msvm_synapse"), tmp_path / "made")
     found = np.sort(np.concatenate([values(entry["image"]).ravel() for entry in made]))
     np.testing.assert_array_equal(found, np.sort(values(image).ravel()))
 
@@ -109,8 +111,8 @@ def test_label_of_a_picture_may_come_from_a_program_for_volumes(tmp_path):
     Image.fromarray(RNG.integers(0, 255, (20, 30, 3)).astype(np.uint8)).save(tmp_path / "cells.png")
     nib.save(nib.Nifti1Image(classes.T[..., None], np.diag([-1, -1, 1, 1])), tmp_path / "cells.nii.gz")
     study = Study("cells", tmp_path / "cells.png", tmp_path / "cells.nii.gz")
-    made = item(study, Bundle("xlstm_cells"), tmp_path / "made")
+    made = item(study, InferenceBundle("xlstm_cells"), tmp_path / "made")
     np.testing.assert_array_equal(np.asarray(Image.open(made["label"])), classes)
     Image.fromarray(classes).save(tmp_path / "label.png")
     study = Study("cells", tmp_path / "cells.png", tmp_path / "label.png")
-    assert item(study, Bundle("xlstm_cells"), tmp_path / "made")["label"] == str(tmp_path / "label.png")
+    assert item(study, InferenceBundle("xlstm_cells"), tmp_path / "made")["label"] == str(tmp_path / "label.png")

@@ -10,7 +10,7 @@ import user_data as data
 from PIL import Image, ImageOps
 from raw_data import nifti
 
-from scripts.data.faults import Job, inspect
+from scripts.data.faults import CheckJob, inspect
 from scripts.errors import UserError
 from scripts.new.datafolder import Form, fill
 from scripts.new.measure import measure
@@ -27,7 +27,7 @@ def entered(root, out, **form):
 
 
 def faults(folder, item, classes=3):
-    return inspect(Job(folder, "validation", item, "mine", classes, False)).faults
+    return inspect(CheckJob(folder, "validation", item, "mine", classes, False)).faults
 
 
 def test_a_label_with_the_full_name_of_the_image_means_one_channel(tmp_path):

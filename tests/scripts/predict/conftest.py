@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from scripts.predict import Bundle, Predictor
+from scripts.predict import InferenceBundle, Predictor
 from tests.scripts.predict.images import SAMPLES, SMALL
 
 
@@ -19,7 +19,7 @@ def weights(tmp_path_factory):
         path = folder / f"{bundle}_{seed}.pt"
         if not path.exists():
             torch.manual_seed(seed)
-            torch.save(Bundle(bundle, SMALL[bundle]).get("network").state_dict(), path)
+            torch.save(InferenceBundle(bundle, SMALL[bundle]).get("network").state_dict(), path)
         return path
 
     return make

@@ -7,9 +7,9 @@ import pytest
 import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
+from scripts.bundle.inference import InferenceBundle
 from scripts.errors import UserError
 from scripts.predict import predict
-from scripts.predict.bundle import Bundle
 from scripts.predict.dicom import find_series, read_series
 from scripts.predict.dicom_seg import concept
 from tests.scripts.predict import dicom_files
@@ -90,7 +90,7 @@ def test_label_map_and_segmentation_agree(series, arguments, predictor, tmp_path
     moved = np.rint(places @ voxels[:3, :3].T + voxels[:3, 3]).astype(int)
     found[tuple(moved.T)] = volume.array[tuple(places.T)]
     np.testing.assert_array_equal(found, labels)
-    names = Bundle(BUNDLE).labels
+    names = InferenceBundle(BUNDLE).labels
     described = segmentation.SegmentSequence
     assert {s.SegmentNumber: s.SegmentLabel for s in described} == {n: names[n] for n in names if n}
     assert {s.SegmentAlgorithmType for s in described} == {"AUTOMATIC"}
@@ -122,7 +122,7 @@ def test_organs_are_snomed_concepts(name, value, side):
 
 @pytest.mark.parametrize("bundle", ["msvm_synapse", "msvm_acdc", "xlstm_abdomen_mri_3d"])
 def test_every_label_of_our_volumes_has_a_concept(bundle):
-    for number, name in Bundle(bundle).labels.items():
+    for number, name in InferenceBundle(bundle).labels.items():
         assert number == 0 or concept(name)[1].scheme_designator == "SCT"
 
 

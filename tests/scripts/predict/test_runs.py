@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
+from scripts.bundle.inference import InferenceBundle, load_weights
 from scripts.errors import UserError
 from scripts.predict import command, predict
-from scripts.predict.bundle import Bundle, load_weights
 from scripts.predict.ranks import Ranks
 from tests.scripts.predict.images import SMALL
 from tests.timeouts import HANG
@@ -264,7 +264,7 @@ def test_wrong_command_is_told_before_any_work(changes, told, scans, arguments, 
 
 
 def test_weights_have_to_fit(weights, arguments, tmp_path):
-    bundle = Bundle(BUNDLE, SMALL[BUNDLE])
+    bundle = InferenceBundle(BUNDLE, SMALL[BUNDLE])
     network = bundle.get("network")
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     state = torch.load(weights(BUNDLE), weights_only=True)
@@ -286,21 +286,21 @@ def test_weights_have_to_fit(weights, arguments, tmp_path):
 
 @pytest.mark.parametrize("content", [b"", b"not torch", b"PK\x03\x04"])
 def test_damaged_weights_are_told(content, tmp_path):
-    bundle = Bundle(BUNDLE, SMALL[BUNDLE])
+    bundle = InferenceBundle(BUNDLE, SMALL[BUNDLE])
     (tmp_path / "m.pt").write_bytes(content)
     with pytest.raises(UserError, match="cannot read the checkpoint"):
         load_weights(bundle.get("network"), tmp_path / "m.pt", bundle)
 
 
 def test_weights_with_code_are_refused(tmp_path):
-    bundle = Bundle(BUNDLE, SMALL[BUNDLE])
+    bundle = InferenceBundle(BUNDLE, SMALL[BUNDLE])
     torch.save({"x": os.system}, tmp_path / "m.pt")
     with pytest.raises(UserError, match="only tensors and plain values are read"):
         load_weights(bundle.get("network"), tmp_path / "m.pt", bundle)
 
 
 def test_state_of_a_training_holds_weights_too(weights, tmp_path):
-    bundle = Bundle(BUNDLE, SMALL[BUNDLE])
+    bundle = InferenceBundle(BUNDLE, SMALL[BUNDLE])
     network = bundle.get("network")
     state = torch.load(weights(BUNDLE, seed=1), weights_only=True)
     torch.save({"network": state, "epoch": 3}, tmp_path / "last.pt")

@@ -14,10 +14,10 @@ from torch import nn
 from components.handlers.weights import load_weights as fill
 from components.validation import check_choice
 
-from ..bundle.find import find_bundle
 from ..data.dataset import read_json
 from ..errors import UserError, one_line, root_cause
 from ..hashes import hexdigest
+from .find import find_bundle
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Product:
     dtype: str
 
 
-class Bundle:
+class InferenceBundle:
     """Reads ``configs/inference.json`` and ``configs/metadata.json`` of a bundle.
 
     Args:
@@ -148,7 +148,7 @@ class Bundle:
         return products
 
 
-def load_weights(network: nn.Module, path: Path, bundle: Bundle) -> str:
+def load_weights(network: nn.Module, path: Path, bundle: InferenceBundle) -> str:
     """Fill a network from a file of our training: ``model.pt`` (weights) or ``last.pt`` (state of a training).
 
     Args:
