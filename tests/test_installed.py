@@ -14,6 +14,7 @@ from PIL import Image
 
 from tests.bundles.workflow import ROOT
 from tests.scripts.predict.images import SMALL
+from tests.timeouts import HANG
 
 pytestmark = pytest.mark.xdist_group("installed")
 
@@ -45,7 +46,7 @@ class Environment:
         environment |= {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "PYTHONUTF8": "1"}
         program, *rest = map(str, words)
         done = subprocess.run(
-            [self.bin / program, *rest], cwd=cwd, env=environment, capture_output=True, text=True, timeout=600
+            [self.bin / program, *rest], cwd=cwd, env=environment, capture_output=True, text=True, timeout=HANG
         )
         if check and done.returncode:
             raise AssertionError(f"{words} failed\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
@@ -71,7 +72,7 @@ def source(tmp_path_factory):
 
 
 def build(hook, cwd):
-    done = subprocess.run([sys.executable, "-c", BACKEND, hook], cwd=cwd, capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, "-c", BACKEND, hook], cwd=cwd, capture_output=True, text=True, timeout=HANG)
     assert done.returncode == 0, done.stderr[-3000:]
     return cwd / "dist" / done.stdout.splitlines()[-1]
 
