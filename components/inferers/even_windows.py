@@ -36,7 +36,7 @@ class EvenWindowInferer(SlidingWindowInferer):
         overlap: least overlap of two windows, as a part of their size, one for all axes or one for each.
         mode: "gaussian", or "constant" for the same weight everywhere.
         sigma_scale: standard deviation of the Gaussian, as a part of the window's size.
-        slice_axis: spatial axis of the slices, where a window has one axis less than the images.
+        slice_axis: spatial axis of the slices, used where a window has one axis less than the images.
         kwargs: further arguments of MONAI's class, which mean what they mean there: padding_mode, cval, sw_device,
             device, progress, cpu_thresh, buffer_steps, buffer_dim, with_coord.
 
@@ -59,7 +59,7 @@ class EvenWindowInferer(SlidingWindowInferer):
         overlap: Sequence[float] | float = 0.5,
         mode: BlendMode | str = BlendMode.GAUSSIAN,
         sigma_scale: Sequence[float] | float = 0.125,
-        slice_axis: int | None = None,
+        slice_axis: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(roi_size, sw_batch_size, overlap, mode, sigma_scale, **kwargs)
@@ -84,7 +84,7 @@ class EvenWindowInferer(SlidingWindowInferer):
         if "condition" in kwargs:
             raise TypeError("condition is not cut into windows: use MONAI's SlidingWindowInferer for it")
         plain = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
-        if self.slice_axis is None:
+        if isinstance(self.roi_size, int) or len(self.roi_size) != plain.ndim - 3:
             result = self._blend(plain, network, args, kwargs)
         else:
             axis = 2 + self.slice_axis % (plain.ndim - 2)

@@ -32,7 +32,7 @@ class ResampleSpacing(InvertibleTransform):
     ones again where they were so.
 
     Args:
-        pixdim: target spacing along each axis, usually in mm.
+        pixdim: target spacing along each axis, usually in mm; -1 keeps the image's.
         mode: "cubic" (splines, kept in the image's range), "linear", "nearest", or "label" (linear on the one-hot
             labels, the largest wins).
         anisotropy: ratio of spacings above which the slices are resampled by themselves; ``inf`` never does.
@@ -43,8 +43,8 @@ class ResampleSpacing(InvertibleTransform):
 
     def __init__(self, pixdim: Sequence[float], mode: str = "cubic", anisotropy: float = 3.0) -> None:
         check_choice("mode", mode, MODES)
-        if not len(pixdim) or min(pixdim) <= 0:
-            raise ValueError(f"pixdim must be positive numbers, one for each axis, got {list(pixdim)}")
+        if not len(pixdim) or not all(p > 0 or p == -1 for p in pixdim):
+            raise ValueError(f"pixdim must be positive numbers, or -1, one for each axis, got {list(pixdim)}")
         self.pixdim = tuple(float(p) for p in pixdim)
         self.mode = mode
         self.anisotropy = anisotropy
@@ -67,9 +67,10 @@ class ResampleSpacing(InvertibleTransform):
             )
         spacing = [float(s) for s in img.pixdim[: len(self.pixdim)]]
         shape = tuple(img.shape[1:])
-        size = tuple(max(1, round(n * s / t)) for n, s, t in zip(shape, spacing, self.pixdim, strict=True))
+        target = [s if t == -1 else t for s, t in zip(spacing, self.pixdim, strict=True)]
+        size = tuple(max(1, round(n * s / t)) for n, s, t in zip(shape, spacing, target, strict=True))
         axis = slice_axis(spacing, self.anisotropy)
-        axis = slice_axis(self.pixdim, self.anisotropy) if axis is None else axis
+        axis = slice_axis(target, self.anisotropy) if axis is None else axis
         result = _like(img, resize(img.as_tensor(), size, mode, axis))
         grid = scale_affine(shape, size)
         result.affine = img.affine @ _affine_of(grid, len(img.affine))

@@ -13,6 +13,7 @@ FAMILIES = {
 NAMES = ["train", "evaluate", "inference", "multi_gpu_train", "multi_gpu_evaluate"]
 
 OWN_FILES = {
+    "configs/2d.json": (["xlstm_abdomen_mri_3d"], "the paper's other network for these volumes"),
     "configs/adamw.json": (FAMILIES["xlstm"], "the optimiser of the paper beside that of its published code"),
     "configs/demo.json": (["msvm_synapse", "xlstm_cells"], "short trainings on a sample"),
     "configs/overfit.json": (["msvm_synapse", "xlstm_abdomen_mri_3d"], "demonstrations on what they were trained on"),
@@ -30,6 +31,7 @@ OWN_SETTINGS = {
     "variant": (FAMILIES["xlstm"], "xLSTM in the bottleneck or in the whole encoder"),
     "cache_dir": (FAMILIES["xlstm"], "slices are prepared on disk already"),
     "pixdim": (["xlstm_abdomen_mri_3d"], "volumes are resampled to one voxel size"),
+    "axcodes": ([*FAMILIES["msvm"], "xlstm_abdomen_mri_3d"], "volumes are turned to one orientation"),
 }
 
 JOINT = ("loss#_target_", "loss#loss#_target_")
@@ -45,6 +47,7 @@ OWN_VALUES = {
     },
     "xlstm": {
         **dict.fromkeys(["batch_size", "learning_rate", "augmented_size", "patch_size", "pixdim"], "of the recipe"),
+        "axcodes": "pictures have no orientation",
         "class_names": "of the data",
         "variant": "the better one of the paper for these data",
         "network_def": "channels of the image, and levels by patch size",
@@ -154,7 +157,7 @@ def test_the_same_settings_in_the_same_order(name):
         )
     assert all(order == orders[0] for order in orders)
     for family in FAMILIES.values():
-        own = [[key for key in read(bundle, name) if key not in ("pixdim", *JOINT)] for bundle in family]
+        own = [[key for key in read(bundle, name) if key not in ("pixdim", "axcodes", *JOINT)] for bundle in family]
         assert all(order == own[0] for order in own)
 
 

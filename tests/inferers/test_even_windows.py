@@ -25,7 +25,7 @@ def network(x):
 def case(name):
     shape, roi = CASES[name]
     image = torch.from_numpy(np.random.default_rng(0).random((1, *shape))).float()[None]
-    return image, {"roi_size": roi, "slice_axis": 0 if name == "slices" else None}
+    return image, {"roi_size": roi}
 
 
 @pytest.mark.parametrize("sw_batch_size", [1, 4])
@@ -106,6 +106,8 @@ def test_wrong_arguments_and_networks():
     image = torch.rand(1, 1, 9, 9)
     with pytest.raises(ValueError, match="overlap"):
         EvenWindowInferer([4, 4], overlap=1.0)
+    turned, along = torch.rand(1, 1, 6, 7, 3), EvenWindowInferer([4, 4], slice_axis=-1)
+    torch.testing.assert_close(along(turned, lambda x: x), turned)
     with pytest.raises(ValueError, match="3 spatial axes"):
         EvenWindowInferer([4, 4, 4])(image, network)
     with pytest.raises(ValueError, match="buffer_dim"):
