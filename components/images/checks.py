@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
+from .grid import shown
 from .reading import Content
 
 TOLERANCE_MM = 1e-3
@@ -33,13 +34,8 @@ def image_faults(content: Content, channels: int = 1) -> Iterator[str]:
     if content.affine is None:
         return
     if array.ndim != 3 and array.shape[3:] != (channels,):
-        yield f"has {array.ndim} axes ({_shown(array.shape)}), but 3 are needed, and a file of its own for each channel"
+        yield f"has {array.ndim} axes ({shown(array.shape)}), but 3 are needed, and a file of its own for each channel"
         return
-    sizes = np.linalg.norm(content.affine[:3, :3], axis=0)
-    if not np.isfinite(content.affine).all() or np.linalg.matrix_rank(content.affine[:3, :3]) < 3:
-        yield "has an affine that does not give every voxel a place of its own: repair the header"
-    elif content.spacing is not None and not np.allclose(sizes, content.spacing[:3], atol=TOLERANCE_MM):
-        yield f"has a spacing of {_shown(content.spacing[:3])} mm in its header, but {_shown(sizes)} mm in its affine"
 
 
 def constant(images: Sequence[Content]) -> str:
@@ -93,11 +89,8 @@ def differences(content: Content, image: Content, name: str) -> Iterator[str]:
         yield f"has shape {content.array.shape}, but {name} has {image.array.shape}"
     if image.affine is None:
         return
-    if content.spacing and image.spacing and not np.allclose(content.spacing[:3], image.spacing[:3], atol=TOLERANCE_MM):
-        yield f"has a spacing of {_shown(content.spacing[:3])} mm, but {name} has {_shown(image.spacing[:3])} mm"
+    spacing, wanted = (np.linalg.norm(found.affine[:3, :3], axis=0) for found in (content, image))
+    if not np.allclose(spacing, wanted, atol=TOLERANCE_MM):
+        yield f"has a spacing of {shown(spacing)} mm, but {name} has {shown(wanted)} mm"
     if not (distance := np.abs(content.affine - image.affine).max()) <= TOLERANCE_MM:
         yield f"has another affine than {name}: they differ by up to {distance:g} mm"
-
-
-def _shown(sizes: Sequence[float] | np.ndarray) -> str:
-    return " × ".join(f"{size:g}" for size in sizes)

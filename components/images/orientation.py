@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import nibabel as nib
 import numpy as np
-from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
+from nibabel.orientations import axcodes2ornt, io_orientation, ornt2axcodes, ornt_transform
 from scipy.spatial.transform import Rotation
 
 DISPLAY = "PLS"
@@ -74,6 +74,11 @@ def checked_axcodes(axcodes: str | None) -> str | None:
             f"such as PLS, or {STORED!r} to leave the axes as the file has them"
         )
     return letters
+
+
+def axcodes_of(affine: np.ndarray) -> str:
+    """Where the axes of an array point to, for example "PLS"."""
+    return "".join(ornt2axcodes(orientation(affine)))
 
 
 def reoriented(image: nib.Nifti1Image, axcodes: str | None) -> nib.Nifti1Image:

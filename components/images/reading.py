@@ -19,13 +19,11 @@ class Content:
     Args:
         array: the voxels, X × Y × Z, or the pixels, H × W or H × W × 3, in the type of the file.
         affine: 4 × 4 matrix from voxel numbers to mm (RAS), None for pictures.
-        spacing: size of the voxels in mm as the header says it, None for pictures.
         picture: how a picture lies in its file, None for volumes.
     """
 
     array: np.ndarray
     affine: np.ndarray | None = None
-    spacing: tuple[float, ...] | None = None
     picture: Picture | None = None
 
 
@@ -44,6 +42,6 @@ def read(path: str | Path, numbers: bool = False) -> Content:
     path = Path(path)
     if ending_of(path) in VOLUMES:
         image = read_volume(path)
-        return Content(np.asanyarray(image.dataobj), image.affine, tuple(map(float, image.header.get_zooms())))
+        return Content(np.asanyarray(image.dataobj), image.affine)
     picture = read_picture(path, numbers)
     return Content(picture.array, picture=picture)

@@ -12,6 +12,7 @@ import nibabel as nib
 import numpy as np
 
 from .endings import VOLUMES, ending_of, kind_of
+from .grid import STORED, placed
 from .nifti import read_nifti
 
 ITK_FORMATS = {".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO", ".mha": "MetaImageIO", ".mhd": "MetaImageIO"}
@@ -27,12 +28,12 @@ def read_volume(path: str | Path) -> nib.Nifti1Image:
 
     Returns:
         The image, X × Y × Z, or X × Y × Z × channels; axes of length 1 after the third, as of a single time point, are
-        left out. That of an uncompressed NIfTI file reads its voxels when they are
-        needed, all others are in memory.
+        left out. That of an uncompressed NIfTI file reads its voxels when they are needed, all others are in memory.
+        What the file says of the place of the voxels is put into mm, see :func:`components.images.grid.placed`.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it cannot be read as a volume.
+        ValueError: if it cannot be read as a volume, or its voxels have no place or a size that no scan has.
         OSError, EOFError, zlib.error: if it is damaged.
         ImportError: if SimpleITK is needed and missing.
     """
@@ -45,7 +46,7 @@ def read_volume(path: str | Path) -> nib.Nifti1Image:
     if ending not in VOLUMES:
         raise ValueError(f"it is no volume of a known format: {', '.join(VOLUMES)}")
     readers = {"nifti": read_nifti, "nibabel": _read_nibabel, "itk": _read_itk}
-    return _without_single_axes(readers[kind_of(path)](path))
+    return placed(_without_single_axes(readers[kind_of(path)](path)))
 
 
 def simple_itk() -> ModuleType:
@@ -114,7 +115,7 @@ def _without_single_axes(image: nib.Nifti1Image) -> nib.Nifti1Image:
         return image
     array = np.asanyarray(image.dataobj)
     array = array.reshape(*array.shape[:3], *(size for size in array.shape[3:] if size != 1))
-    return type(image)(array, image.affine, image.header)
+    return type(image)(array, image.affine, image.header, extra={STORED: image})
 
 
 def _itk_reason(error: RuntimeError) -> str:

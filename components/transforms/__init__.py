@@ -17,6 +17,7 @@ from .resample import ResampleSpacing, ResampleSpacingd
 from .resize_slices import ResizeSlices, ResizeSlicesd
 from .rotate_scale import RandRotateScaled
 from .sample_labels import sample_labels
+from .save_map import SaveMapd
 from .slices import BlurSourceSlicesd, RandSheard
 from .whole import LoadWholeImaged
 
@@ -42,6 +43,7 @@ __all__ = [
     "ResampleSpacingd",
     "ResizeSlices",
     "ResizeSlicesd",
+    "SaveMapd",
     "draw_around_one",
     "instances_of",
     "interior_boundary",

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from monai.config import KeysCollection
 from monai.data import ImageReader, MetaTensor, NibabelReader, PILReader
-from monai.data.utils import correct_nifti_header_if_necessary
 from monai.transforms import LoadImage, LoadImaged
 from monai.utils import ImageMetaKey, ensure_tuple
 from PIL import Image
@@ -33,7 +32,7 @@ class WholeNibabelReader(NibabelReader):
     def read(self, data: Sequence[str] | str, **kwargs: Any) -> Any:
         """Read one file, or several, to be stacked as channels."""
         self.filenames = ensure_tuple(data)
-        images = [correct_nifti_header_if_necessary(read_volume(name)) for name in self.filenames]
+        images = [read_volume(name) for name in self.filenames]
         return images if len(images) > 1 else images[0]
 
 

@@ -19,6 +19,9 @@ from ..errors import UserError, one_line, root_cause
 from ..hashes import hexdigest
 from .find import find_bundle
 
+SAVING = ("SaveImaged", "SaveMapd")
+"""Transforms that write maps."""
+
 
 @dataclass(frozen=True)
 class Product:
@@ -131,7 +134,7 @@ class InferenceBundle:
     def _take_over_saving(self) -> list[Product]:
         products = []
         for number, step in enumerate(self._steps("postprocessing")):
-            if step["_target_"].endswith("SaveImaged"):
+            if step["_target_"].rpartition(".")[2] in SAVING:
                 place = f"postprocessing#transforms#{number}"
                 key = self.parser.get_parsed_content(f"{place}#keys")
                 products.append(
@@ -143,7 +146,7 @@ class InferenceBundle:
                 )
                 step["_disabled_"] = True
         if not products:
-            raise UserError(f"{self.config_file}: postprocessing has no SaveImaged, so there is nothing to write")
+            raise UserError(f"{self.config_file}: postprocessing has no {SAVING[1]}, so there is nothing to write")
         self.parser.ref_resolver.reset()
         return products
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from components.images.orientation import DISPLAY
+
 from ..errors import UserError
 from .dataset import Dataset
 
@@ -26,11 +28,13 @@ class RawCase:
         name: name of the case, unique in its part.
         part: "training", "validation" or "test".
         files: the files that it is made of, by what they are.
+        axcodes: where the axes of a volume are to point to; "stored" leaves them as they are in the files.
     """
 
     name: str
     part: str
     files: Mapping[str, Path | Sequence[Path]]
+    axcodes: str = DISPLAY
 
     @property
     def key(self) -> str:

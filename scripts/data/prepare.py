@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from components.files import write_text
+from components.images.orientation import DISPLAY, checked_axcodes
 from components.validation import check_choice
 
 from ..errors import UserError
@@ -26,14 +27,25 @@ SOURCES: dict[str, str] = {
 }
 """For each bundle the module whose LAYOUTS are the forms in which its data set is in circulation."""
 
+OF_PICTURES = ("xlstm_endoscopy", "xlstm_cells")
+"""Bundles whose data have no place in the world."""
 VALIDATION = ("held_out", "none")
 """What becomes of the cases that are kept apart to select the weights."""
 
+CHOICES = {"validation": "held_out", "axcodes": DISPLAY}
+"""Options that change what is made, with their defaults."""
 STATE = ".prepare"
 """Folder inside an unfinished data set: what it is made of, and a record of each case that is done."""
 
 
-def prepare(name: str, source: str, out: str, processes: int | None = None, validation: str = "held_out") -> None:
+def prepare(
+    name: str,
+    source: str,
+    out: str,
+    processes: int | None = None,
+    validation: str = "held_out",
+    axcodes: str = DISPLAY,
+) -> None:
     """Turn a data set as published into the folder that a bundle reads.
 
     The layout of the data is recognised. The folder gets images, labels, datalist.json (the lists of training,
@@ -48,12 +60,18 @@ def prepare(name: str, source: str, out: str, processes: int | None = None, vali
         validation: "held_out" keeps the validation cases apart; "none" puts them into the training list, as the
             published training of msvm_synapse had them. Without them the last weights of a training are kept, not the
             best ones, as the test list selects no weights.
+        axcodes: where the axes of volumes are to point to, PLS for rows to posterior, columns to the patient's left,
+            slices to superior; "stored" leaves the arrays as they are in the files, for published weights that saw
+            them so: give the same to the runs of the bundle.
 
     Example:
         scanseg data prepare msvm_synapse --source downloads/Synapse --out data/msvm_synapse
     """
     check_choice("bundle", name, SOURCES)
     check_choice("--validation", validation, VALIDATION)
+    checked_axcodes(axcodes)
+    if axcodes != DISPLAY and name in OF_PICTURES:
+        raise UserError(f"--axcodes is for volumes, but {name} takes pictures: leave it out")
     processes = process_count(processes)
     layout, plan = recognise(name, importlib.import_module(SOURCES[name], __package__).LAYOUTS, Path(source))
     if validation == "none":
@@ -61,6 +79,9 @@ def prepare(name: str, source: str, out: str, processes: int | None = None, vali
     plan.dataset.details = {"layout": layout.name, **plan.dataset.details, "notes": plan.notes}
     plan.dataset.details["cases"] = len(plan.cases)
     plan.dataset.details["validation"] = validation
+    if name not in OF_PICTURES:
+        plan.cases[:] = [replace(case, axcodes=axcodes) for case in plan.cases]
+        plan.dataset.details["axcodes"] = axcodes
     print(f"{source}: {layout.name}, {len(plan.cases)} cases")
     for note in plan.notes:
         print(f"note: {note}")
@@ -70,7 +91,7 @@ def prepare(name: str, source: str, out: str, processes: int | None = None, vali
         shutil.rmtree(folder / STATE, ignore_errors=True)
         print(f"{folder} holds this data set already; nothing to do")
         return
-    records = _begin(folder, plan, layout, Path(source), validation)
+    records = _begin(folder, plan, layout, Path(source))
     if records:
         print(f"{len(records)} of {len(plan.cases)} cases are done already")
     jobs = [(plan.convert, case, folder) for case in plan.cases if case.key not in records]
@@ -95,12 +116,13 @@ def _is_ready(folder: Path, plan: ConversionPlan) -> bool:
     if not is_complete(folder, dataset.name, dataset.bundle):
         return False
     record = read_json(folder / "dataset.json")
-    before, now = record.get("validation", "held_out"), dataset.details["validation"]
-    if before != now:
-        raise UserError(
-            f"{folder} holds this data set already, made with --validation {before}: delete it, or choose another "
-            "folder with --out"
-        )
+    for option, default in CHOICES.items():
+        before, now = (details.get(option, default) for details in (record, dataset.details))
+        if before != now:
+            raise UserError(
+                f"{folder} holds this data set already, made with --{option} {before}: delete it, or choose another "
+                "folder with --out"
+            )
     before = record.get("cases")
     if before != len(plan.cases):
         raise UserError(
@@ -110,17 +132,16 @@ def _is_ready(folder: Path, plan: ConversionPlan) -> bool:
     return True
 
 
-def _begin(
-    folder: Path, plan: ConversionPlan, layout: Layout, source: Path, validation: str
-) -> dict[str, dict[str, Any]]:
+def _begin(folder: Path, plan: ConversionPlan, layout: Layout, source: Path) -> dict[str, dict[str, Any]]:
     state = folder / STATE
     made_of = {"name": plan.dataset.name, "layout": layout.name, "source": str(source.resolve())}
-    made_of["validation"] = validation
+    made_of |= {option: plan.dataset.details.get(option, default) for option, default in CHOICES.items()}
     if not (state / "made_of.json").is_file():
         check_free(folder)
         write_text(state / "made_of.json", json.dumps(made_of))
     elif (before := read_json(state / "made_of.json")) != made_of:
-        begun = f"{before['source']} with --validation {before.get('validation', 'held_out')}"
+        options = " ".join(f"--{option} {before.get(option, default)}" for option, default in CHOICES.items())
+        begun = f"{before['source']} with {options}"
         raise UserError(f"{folder} was begun from {begun}: delete it, or choose another folder with --out")
     records = {case.key: _record_path(folder, case) for case in plan.cases}
     return {key: read_json(path) for key, path in records.items() if path.is_file()}

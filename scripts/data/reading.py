@@ -16,10 +16,11 @@ import numpy as np
 from PIL import Image
 
 from components.images import pictures
-from components.images.orientation import DISPLAY, reoriented
+from components.images.orientation import DISPLAY, axcodes_of, reoriented
 from components.images.volumes import read_volume
 
 from ..errors import UserError
+from .layouts import RawCase
 
 DAMAGE = (
     OSError, EOFError, ValueError, TypeError, KeyError, SyntaxError, OverflowError, MemoryError, RuntimeError,
@@ -48,8 +49,13 @@ def naming(*paths: Path) -> Iterator[None]:
         raise UserError(reason if str(paths[0]) in reason else f"{names}: {reason}") from error
 
 
-def read_nifti(path: Path) -> tuple[np.ndarray, nib.Nifti1Image]:
-    """Voxels of an image with 3 axes, rows to posterior, columns to the patient's left, and the image itself.
+def read_nifti(path: Path, axcodes: str = DISPLAY) -> tuple[np.ndarray, nib.Nifti1Image]:
+    """Voxels of an image with 3 axes, and the image itself.
+
+    Args:
+        path: the file.
+        axcodes: where the axes are to point to, by default rows to posterior and columns to the patient's left;
+            "stored" leaves them as they are in the file.
 
     Raises:
         UserError: if it is damaged, or has other axes.
@@ -58,8 +64,21 @@ def read_nifti(path: Path) -> tuple[np.ndarray, nib.Nifti1Image]:
         image = read_volume(path)
         if image.ndim != 3:
             raise ValueError(f"it has shape {image.shape}, but an image with 3 axes is needed")
-        image = reoriented(image, DISPLAY)
+        image = reoriented(image, axcodes)
         return np.asanyarray(image.dataobj), image
+
+
+def read_pair(case: RawCase) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Voxels of the image and the label map of a case, turned alike, and their affine.
+
+    Raises:
+        UserError: if a file is damaged, or the two are not on one grid.
+    """
+    voxels, image = read_nifti(case.files["image"], case.axcodes)
+    labels, _ = read_nifti(case.files["label"], axcodes_of(image.affine))
+    with naming(case.files["label"], case.files["image"]):
+        same_shape(voxels, labels)
+    return voxels, labels, image.affine
 
 
 def read_picture(path: Path, numbers: bool = False) -> np.ndarray:

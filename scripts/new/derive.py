@@ -10,6 +10,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ..bundle.inference import SAVING
 from .plan import Normalisation, Plan
 
 Json = dict[str, Any]
@@ -225,9 +226,9 @@ def _load_pictures(chain: list[Any], pictures: Sequence[Any]) -> None:
 
 
 def _save_pictures(config: Json, pictures: Json) -> None:
-    wanted = next((node for node in _nodes(pictures) if _kind(node) == "SaveImaged"), {})
+    wanted = next((node for node in _nodes(pictures) if _kind(node) in SAVING), {})
     for node in _nodes(config):
-        if _kind(node) == "SaveImaged":
+        if _kind(node) in SAVING:
             node |= {key: wanted[key] for key in ("output_ext", "writer") if key in wanted}
 
 

@@ -15,6 +15,7 @@ from monai.transforms import Invertd, LoadImaged
 from torch import Tensor
 
 from components.images.exif import stored
+from components.images.grid import check_same_grid
 from components.inferers import MirrorInferer
 
 from ..bundle.inference import InferenceBundle, load_weights
@@ -178,6 +179,11 @@ def checked_device(device: str) -> torch.device:
 
 def _on_grid(labels: Tensor, loaded: Loaded, dtype: str) -> np.ndarray:
     array = labels.cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+    if loaded.image is not None and isinstance(labels, MetaTensor):
+        try:
+            check_same_grid(array.shape[1:], labels.affine.cpu().numpy(), loaded.shape, loaded.image.affine)
+        except ValueError as error:
+            raise UserError(str(error)) from error
     array = _turned(array[0], loaded)
     limits = np.iinfo(dtype) if np.dtype(dtype).kind in "iu" else None
     if limits and array.size and (array.min() < limits.min or array.max() > limits.max):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,11 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from monai.data import ImageReader, NibabelReader, PILReader
-from monai.data.utils import correct_nifti_header_if_necessary
 from PIL import Image
 
 from components.images.checks import constant, image_faults
 from components.images.exif import stored
+from components.images.grid import check_place
 from components.images.intensities import rgb8
 from components.images.reading import Content, read
 from components.images.volumes import read_volume
@@ -114,11 +113,8 @@ def _load_volume(case: Case, bundle: InferenceBundle) -> Loaded:
         what = f": {array.shape[3]} channels or time points" if array.ndim == 4 else ""
         raise ValueError(f"it has shape {array.shape}{what}, but {bundle.wanted}")
     _check(Content(array, image.affine), bundle.channels)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that the spacing in the header is corrected
-        seen = correct_nifti_header_if_necessary(image)
-    held = nib.Nifti1Image(array, seen.affine, seen.header)
-    return Loaded(array.shape[:3], Given(held), image, series)
+    check_place(image.affine)
+    return Loaded(array.shape[:3], Given(image), image, series)
 
 
 def _check(content: Content, channels: int) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from components.files import replacing
 from components.images.endings import ending_of
+from components.images.grid import label_image
 from components.images.volumes import ITK_TO_NIFTI, simple_itk
 
 from ..bundle.inference import InferenceBundle
@@ -98,7 +99,7 @@ def write_map(path: Path, labels: np.ndarray, image: nib.Nifti1Image | None) -> 
         elif path.name.endswith((".nrrd", ".mha")):
             _write_itk(partial, labels, image.affine)
         else:
-            nib.save(_nifti(labels, image), partial)
+            nib.save(label_image(labels, image), partial)
 
 
 def _write_probabilities(path: Path, prediction: Prediction, image: nib.Nifti1Image | None) -> None:
@@ -108,20 +109,9 @@ def _write_probabilities(path: Path, prediction: Prediction, image: nib.Nifti1Im
             np.savez_compressed(partial, probabilities=prediction.probabilities.astype(np.float16), names=names)
         else:
             # NIfTI has no float16: whole numbers of 16 bits with a scale take the same room and are more exact.
-            written = _nifti(np.moveaxis(prediction.probabilities, 0, -1), image)
+            written = label_image(np.moveaxis(prediction.probabilities, 0, -1), image)
             written.set_data_dtype(np.uint16)
             nib.save(written, partial)
-
-
-def _nifti(array: np.ndarray, image: nib.Nifti1Image) -> nib.Nifti1Image:
-    header = image.header.copy()
-    header.set_data_dtype(array.dtype)
-    header.set_slope_inter(1, 0)
-    header.set_intent("none")
-    header["cal_min"] = header["cal_max"] = 0
-    header["descrip"] = b"scanseg"
-    header.extensions.clear()
-    return type(image)(array, image.affine, header)
 
 
 def _write_itk(path: Path, labels: np.ndarray, affine: np.ndarray) -> None:

@@ -234,6 +234,25 @@ def test_the_choice_of_validation_is_not_mixed(tmp_path, capsys):
     assert "holds this data set already, made with --validation held_out: delete it" in capsys.readouterr().err
     assert prepare("msvm_synapse", tmp_path / "raw", tmp_path / "new", "--validation=non") == 2
     assert "unknown --validation 'non', did you mean 'none'? Valid: held_out, none" in capsys.readouterr().err
+    assert prepare("msvm_synapse", tmp_path / "raw", tmp_path / "out", "--axcodes=stored") == 2
+    assert "holds this data set already, made with --axcodes PLS: delete it" in capsys.readouterr().err
+    assert prepare("msvm_synapse", tmp_path / "raw", tmp_path / "new", "--axcodes=PL") == 2
+    assert "axcodes 'PL': give one of R and L, one of A and P" in capsys.readouterr().err
+    assert prepare("xlstm_cells", tmp_path / "raw", tmp_path / "new", "--axcodes=stored") == 2
+    assert "--axcodes is for volumes, but xlstm_cells takes pictures" in capsys.readouterr().err
+
+
+def test_stored_label_is_turned_to_its_image(tmp_path):
+    raw.synapse_raw(tmp_path / "raw", cases=(1,))
+    path = next((tmp_path / "raw").rglob("label0001.nii.gz"))
+    classes = raw.bars(14)
+    label = nib.Nifti1Image(classes, nib.load(path).affine)
+    nib.save(label.as_reoriented(nib.orientations.axcodes2ornt(("S", "R", "P"))), path)
+    assert prepare("msvm_synapse", tmp_path / "raw", tmp_path / "out", "--axcodes=stored") == 0
+    image, made = (nib.load(tmp_path / f"out/{kind}/test/case0001.nii.gz") for kind in ("images", "labels"))
+    np.testing.assert_array_equal(image.dataobj, raw.voxels(1))
+    np.testing.assert_array_equal(made.affine, image.affine)
+    np.testing.assert_array_equal(np.asanyarray(made.dataobj) == 4, classes == 2)  # the right kidney
 
 
 def test_acdc_split_is_the_published_one():
@@ -270,6 +289,14 @@ def test_synapse_prepared_goes_back_to_hounsfield_units_and_upright(turn, tmp_pa
     record = json.loads((tmp_path / "out/dataset.json").read_text())
     assert record["spacing"] == "unknown"
     assert record["assumed_spacing_mm"] == [1, 1, 1]
+    assert record["axcodes"] == "PLS"
+    # The arrays as published weights saw them, in the order of the files; the affine still says where they point to.
+    assert prepare("msvm_synapse", tmp_path / "raw", tmp_path / "stored", "--axcodes=stored") == 0
+    kept = nib.load(tmp_path / "stored/images/test/case0001.nii.gz")
+    np.testing.assert_array_equal(kept.dataobj, turned(hu).clip(-125, 275))
+    np.testing.assert_array_equal(array(tmp_path / "stored/labels/test/case0001.nii.gz"), turned(labels))
+    record = json.loads((tmp_path / "stored/dataset.json").read_text())
+    assert (record["axcodes"], record["source_axes"]) == ("stored", "".join(nib.aff2axcodes(kept.affine)))
 
 
 def test_acdc_raw_by_hand(prepared):

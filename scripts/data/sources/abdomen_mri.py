@@ -18,7 +18,7 @@ from ..dataset import Dataset
 from ..labels import CLASSES, remap
 from ..layouts import ConversionPlan, Files, Layout, RawCase
 from ..output import Output
-from ..reading import naming, read_nifti, same_shape
+from ..reading import naming, read_pair
 from .nnunet import divided, find_pairs, label_names, label_table, split_words
 
 BUNDLE = "xlstm_abdomen_mri_3d"
@@ -43,15 +43,13 @@ class Convert:
 
     def __call__(self, case: RawCase, folder: Path) -> dict[str, Any]:
         """Volume in the scanner's units, with the thirteen organs."""
-        voxels, image = read_nifti(case.files["image"])
-        labels, _ = read_nifti(case.files["label"])
+        voxels, labels, affine = read_pair(case)
         with naming(case.files["image"]):
             voxels = compact(voxels)
-        with naming(case.files["label"], case.files["image"]):
-            same_shape(voxels, labels)
+        with naming(case.files["label"]):
             labels = remap(labels, self.table, self.ignored)
         output = Output(folder)
-        output.volume(case.part, case.name, voxels, labels, image.affine)
+        output.volume(case.part, case.name, voxels, labels, affine)
         return output.record()
 
 

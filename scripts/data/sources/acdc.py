@@ -13,13 +13,13 @@ import nibabel as nib
 import numpy as np
 
 from components.images.intensities import unit_range
-from components.images.orientation import orientation, unknown_grid
+from components.images.orientation import DISPLAY, orientation, reoriented, unknown_grid
 
 from ..dataset import Dataset
 from ..labels import CLASSES, remap
 from ..layouts import ConversionPlan, Converter, Files, Layout, RawCase, check_gaps, missing_cases, pairs
 from ..output import Output
-from ..reading import naming, read_arrays, read_nifti, same_shape, stacked
+from ..reading import naming, read_arrays, read_pair, same_shape, stacked
 
 BUNDLE = "msvm_acdc"
 VALIDATION = (19, 21, 29, 33, 41, 50, 61, 71, 76, 80)
@@ -75,15 +75,13 @@ def part(patient: int) -> str:
 
 def convert_raw(case: RawCase, folder: Path) -> dict[str, Any]:
     """Frame with intensities in [0, 1] and three classes; training cases slice by slice."""
-    voxels, image = read_nifti(case.files["image"])
-    labels, _ = read_nifti(case.files["label"])
+    voxels, labels, affine = read_pair(case)
     with naming(case.files["image"]):
         if orientation(nib.load(case.files["image"]).affine)[2, 0] != 2:
             raise ValueError("its header turns the slices away from the third axis, which ACDC's files do not")
-    with naming(case.files["label"], case.files["image"]):
-        same_shape(voxels, labels)
+    with naming(case.files["label"]):
         labels = remap(labels, TABLE)
-    return _write(case, folder, case.files["image"], voxels, labels, image.affine)
+    return _write(case, folder, case.files["image"], voxels, labels, affine)
 
 
 def convert_prepared(case: RawCase, folder: Path) -> dict[str, Any]:
@@ -97,8 +95,10 @@ def convert_prepared(case: RawCase, folder: Path) -> dict[str, Any]:
             labels.append(remap(label, TABLE))
     path = case.files["arrays"][0]
     with naming(path):
-        voxels, classes = stacked(images), stacked(labels)
-    return _write(case, folder, path, voxels, classes, unknown_grid(classes, "PLS").affine)
+        voxels, classes = (
+            reoriented(unknown_grid(stacked(arrays), DISPLAY), case.axcodes) for arrays in (images, labels)
+        )
+    return _write(case, folder, path, np.asarray(voxels.dataobj), np.asarray(classes.dataobj), voxels.affine)
 
 
 def _write(

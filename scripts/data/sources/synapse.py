@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from components.images.orientation import DISPLAY, reoriented, unknown_grid
+from components.images.orientation import reoriented, unknown_grid
 
 from ..dataset import Dataset
 from ..labels import CLASSES, remap
 from ..layouts import ConversionPlan, Files, Layout, RawCase, check_gaps, missing_cases, pairs
 from ..output import Output
-from ..reading import naming, read_arrays, read_nifti, same_shape, stacked
+from ..reading import naming, read_arrays, read_pair, same_shape, stacked
 from .orientation import RADIOLOGICAL, axes_of_organs
 
 BUNDLE = "msvm_synapse"
@@ -103,14 +103,12 @@ def part(number: int) -> str:
 
 def convert_raw(case: RawCase, folder: Path) -> dict[str, Any]:
     """Volume in Hounsfield units with the eight organs; training cases slice by slice."""
-    voxels, image = read_nifti(case.files["image"])
-    labels, _ = read_nifti(case.files["label"])
-    with naming(case.files["label"], case.files["image"]):
-        same_shape(voxels, labels)
+    voxels, labels, affine = read_pair(case)
+    with naming(case.files["label"]):
         labels = remap(labels, BTCV_TO_SYNAPSE, BTCV_IGNORED)
     with naming(case.files["image"]):
         voxels = hounsfield(voxels)
-    return _write(case, folder, voxels, labels, image.affine)
+    return _write(case, folder, voxels, labels, affine)
 
 
 class ConvertPrepared:
@@ -135,8 +133,8 @@ class ConvertPrepared:
                 images.append(np.rint(image * (HIGH - LOW) + LOW).astype(np.int16))
                 labels.append(remap(label, {n: n for n in range(1, len(CLASSES[BUNDLE]))}))
         with naming(*case.files["arrays"][:1]):
-            voxels = reoriented(unknown_grid(stacked(images), self.axes + "S"), DISPLAY)
-            labels = reoriented(unknown_grid(stacked(labels), self.axes + "S"), DISPLAY)
+            voxels = reoriented(unknown_grid(stacked(images), self.axes + "S"), case.axcodes)
+            labels = reoriented(unknown_grid(stacked(labels), self.axes + "S"), case.axcodes)
         return _write(case, folder, np.asarray(voxels.dataobj), np.asarray(labels.dataobj), voxels.affine)
 
 

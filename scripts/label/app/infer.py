@@ -7,12 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 from monai.transforms import CopyItemsd, SaveImaged, SqueezeDimd
 from monailabel.tasks.infer.bundle import BundleInferTask
 from torch import nn
 
-from components.images.endings import ending_of, is_volume
+from components.images.endings import ending_of, is_volume, kind_of
 from components.transforms import InteriorToInstancesd
+from components.transforms.save_map import check_map, map_of
 
 from ...bundle.inference import InferenceBundle, load_weights
 from ...errors import UserError
@@ -71,7 +74,14 @@ class BundleInference(BundleInferTask):
             data.setdefault("result_extension", ".png")
         elif is_volume(path := str(data.get("image_path", ""))) and not path.endswith(WRITTEN):
             data.setdefault("result_extension", ending if (ending := ending_of(path)) in WRITTEN else WRITTEN[0])
-        return super().writer(data, extension, dtype)
+        if self.bundle.takes_pictures:
+            return super().writer(data, extension, dtype)
+        labels, meta = data[self.key_pred], data[self.key_image].meta
+        check_map(labels, meta)
+        file, answer = super().writer(data, extension, dtype)
+        if isinstance(file, str) and kind_of(file) == "nifti":  # with the affines and the unit of the image's file
+            nib.save(map_of(np.asarray(labels.cpu()).astype(data["result_dtype"]), meta), file)
+        return file, answer
 
     def _get_network(self, device: str, data: dict[str, Any] | None) -> nn.Module:
         weights = Path(self.path[0])
