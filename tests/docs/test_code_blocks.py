@@ -33,7 +33,7 @@ PAGES = sorted(
 )
 SMALL = {"roi_size": [32, 32], "max_epochs": 1, "epoch_length": 1, "val_interval": 1, "batch_size": 2, "num_workers": 0}
 WITH_PYTHON = [page for page in PAGES if "```python\n" in (ROOT / page).read_text(encoding="utf-8")]
-INLINE = re.compile(r"`((?:python -m scripts|scanseg|bash scripts)\b[^`]*)`")
+INLINE = re.compile(r"`((?:python -m scripts|scanseg|bash scripts)\b(?!\.)[^`]*)`")
 CHEAP = {("data", "sample")}
 """Commands that are run where they stand; so are those with ``--dry_run``."""
 
