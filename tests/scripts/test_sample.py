@@ -163,7 +163,7 @@ def test_interrupted_run_leaves_nothing(tmp_path):
     code = (
         "import sys, scripts.data.output as o; from scripts.cli import main\n"
         "def fail(*a): raise KeyboardInterrupt\n"
-        "o.save = fail\n"
+        "o.write_nifti = fail\n"
         "sys.exit(main(['data', 'sample', '--bundle', 'msvm_synapse', '--out', sys.argv[1]]))"
     )
     done = subprocess.run(
