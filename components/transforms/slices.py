@@ -65,10 +65,11 @@ class RandSheard(RandomizableTransform, MapTransform):
         self.angle = self.R.uniform(-self.degrees, self.degrees) if self._do_transform else 0.0
         t = math.tan(math.radians(self.angle))
         # From a place (row, column) of the result to that of the source; the determinant is 1.
-        move = Affine(affine=np.array([[1 - t * t, -t, 0], [t, 1, 0], [0, 0, 1]]), padding_mode="zeros")
+        matrix = np.array([[1 - t * t, -t, 0], [t, 1, 0], [0, 0, 1]])
+        move = Affine(affine=matrix, padding_mode="zeros", image_only=True)
         for key, mode in self.key_iterator(d, self.mode):
             img = convert_to_tensor(d[key], dtype=torch.float32, track_meta=get_track_meta())
-            d[key] = move(img, mode=mode)[0] if self._do_transform else img
+            d[key] = move(img, mode=mode) if self._do_transform else img
         return d
 
 

@@ -30,7 +30,7 @@ def run(
         run_id: training, evaluating or inferring.
         bundle: name or folder of the bundle.
         dataset_dir: the data set; by default the folder data of the bundle.
-        config: further configs of the bundle that change its own, with commas between them: demo, overfit, adamw,
+        config: further configs of the bundle that change its own, with commas between them: demo, overfit, adamw, 2d,
             tensorboard, tracking (MLflow).
         nproc: processes, one for each GPU, started by torchrun with the bundle's multi_gpu config.
         overrides: any value of the config, for example --max_epochs 10 or --network_def#variant enc; as to MONAI's
