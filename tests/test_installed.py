@@ -138,7 +138,7 @@ def test_the_import_is_lazy_and_the_components_are_one_module(installed, tmp_pat
         print({"torch", "monai", "numpy"} & set(sys.modules) or "light")
         import components.networks
         from scanseg.networks import XLSTMUNet, load_published
-        import scanseg.components.kernels.norm.numba, components.kernels.norm.numba
+        import scanseg.components.kernels.ops.instance_norm.numba, components.kernels.ops.instance_norm.numba
         assert scanseg.components is components and scanseg.kernels is components.kernels
         assert scanseg.networks.xlstm_unet is sys.modules["components.networks.xlstm_unet"]
         assert components.networks.XLSTMUNet is XLSTMUNet
@@ -172,6 +172,9 @@ def parsed(folder):
 def test_bundles_find_their_own_components_first_and_else_those_of_the_installation(installed, tmp_path):
     installed.run("scanseg", "bundle", "copy", "msvm_acdc", "--out", "copied", cwd=tmp_path)
     moved = (tmp_path / "copied").rename(tmp_path / "moved")
+    verified = installed.run("scanseg", "zoo", "verify", "moved", "--static", cwd=tmp_path).stdout
+    assert "FAILED" not in verified
+    assert "code" in verified
     bare = tmp_path / "bare"
     shutil.copytree(moved / "configs", bare / "configs")
     (own,) = installed.python(parsed(moved), tmp_path)

@@ -37,12 +37,15 @@ class Target:
         name: name of the bundle.
         root: its folder.
         own: whether it has no components of its own, as the bundles of the checkout, and uses those of this scanseg.
+        packed: whether it is a zip or was one, with the hashes of its files; a bundle that was copied to be changed, or
+            that ``new`` made, has components without them.
         trusted: whether the user vouches for components that are not those of this scanseg.
     """
 
     name: str
     root: Path
     own: bool
+    packed: bool
     trusted: bool = False
 
     @property
@@ -58,12 +61,12 @@ class Target:
 
 def check_files(target: Target) -> None:
     """All files that a bundle must have, and in a download no others than a bundle has."""
-    needed = FILES if target.own else (*FILES, ORIGIN, SUMS, "components/__init__.py")
+    needed = (*FILES, ORIGIN, SUMS, "components/__init__.py") if target.packed else FILES
     if missing := [name for name in needed if not (target.root / name).is_file()]:
         raise UserError(f"{', '.join(missing)} missing")
     for path in sorted(target.root.rglob("*")):
         name = path.relative_to(target.root).as_posix()
-        if path.is_symlink():
+        if path.is_symlink() and (target.packed or not name.startswith("data/")):
             raise UserError(f"{name} is a link")
         known = KINDS.fullmatch(name) or name == SUMS or name.startswith(GENERATED) or "__pycache__/" in name
         if path.is_file() and not known:
@@ -121,12 +124,12 @@ def check_model(target: Target) -> None:
         if kind not in ("none", "sample-trained", "published"):
             raise UserError(f"{ORIGIN} names no kind of weights: none, sample-trained or published")
         listed = (
-            f"  {MODEL}\n" in (target.root / SUMS).read_text(encoding="utf-8") if not target.own else model.is_file()
+            f"  {MODEL}\n" in (target.root / SUMS).read_text(encoding="utf-8") if target.packed else model.is_file()
         )
         if (kind == "none") == listed or (kind != "none" and not (record.get("source") and record.get("licence"))):
             raise UserError(f"{ORIGIN} says {kind}, which does not fit {MODEL}, its source or its licence")
     for path in sorted((target.root / "models").glob("**/*")):
-        if path.is_file() and path != origin and (path == model or not target.own):
+        if path.is_file() and path != origin and (path == model or target.packed):
             check_weights(path)
 
 
@@ -156,8 +159,7 @@ CHECKS: dict[str, Callable[[Target], None]] = {
     "weights": check_model,
     "code": check_code,
 }
-"""All checks by name; those of downloads only are in :data:`DOWNLOADS`."""
-DOWNLOADS = ("sums", "code")
+"""All checks by name; ``sums`` is of packed bundles, ``code`` of those with components of their own."""
 
 
 def _metadata(target: Target) -> dict:

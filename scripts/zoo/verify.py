@@ -18,9 +18,9 @@ from components.validation import check_choice
 
 from ..bundle.find import find_bundle
 from ..errors import UserError
-from .archive import Unsafe, check_zip, unpack
+from .archive import SUMS, Unsafe, check_zip, unpack
 from .contents import MODEL, ROOT, bundle_names
-from .static_checks import CHECKS, DOWNLOADS, Target
+from .static_checks import CHECKS, Target
 
 SCHEMA = Path(__file__).with_name("meta_schema_20240725.json")
 HERE = Path(__file__).parent
@@ -130,7 +130,7 @@ def check_bundle(
             yield Result("zip", "ok")
         sound = True
         for name, check in CHECKS.items():
-            if found.own and name in DOWNLOADS:
+            if (name == "sums" and not found.packed) or (name == "code" and found.own):
                 continue
             result = _static(name, check, found)
             sound &= result.status == "ok"
@@ -148,13 +148,14 @@ def _open(target: str, work: Path, trusted: bool) -> Target:
         name = check_zip(path)
         folder = work / "unpacked"
         folder.mkdir()
-        return Target(name, unpack(path, folder), own=False, trusted=trusted)
+        return Target(name, unpack(path, folder), own=False, packed=True, trusted=trusted)
     if not path.is_dir():
         path = find_bundle(target, "metadata.json", "bundle")
     path = path.resolve()
     if not (path / "configs").is_dir():
         raise UserError(f"{target} is not the folder of a bundle: it has no configs")
-    return Target(path.name, path, own=not (path / "components").exists(), trusted=trusted)
+    own, packed = not (path / "components").exists(), (path / SUMS).is_file()
+    return Target(path.name, path, own, packed, trusted)
 
 
 def _static(name: str, check: Any, found: Target) -> Result:
