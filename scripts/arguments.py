@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import functools
 import importlib
 import inspect
@@ -15,6 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import fire
+
+from components.validation import did_you_mean
 
 from .errors import UserError
 
@@ -223,5 +224,4 @@ def _check_flags(words: list[str], names: list[str], texts: list[str], called: s
 
 
 def _meant(name: str, names: Iterable[str], prefix: str = "") -> str:
-    close = difflib.get_close_matches(name, names, n=1)
-    return f", did you mean {prefix}{close[0]}?" if close else f": there is {', '.join(prefix + n for n in names)}"
+    return did_you_mean(name, names, prefix) or f": there is {', '.join(prefix + n for n in names)}"

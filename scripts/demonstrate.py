@@ -96,8 +96,6 @@ def demonstrate(
         scanseg demonstrate cells
     """
     check_choice("demonstration", name, DEMONSTRATIONS)
-    if override is not None and not isinstance(override, dict):
-        raise UserError(f"--override needs a dictionary such as '{{\"max_epochs\": 2}}', not {override!r}")
     chosen = DEMONSTRATIONS[name]
     folder = Path(out) if out else Path("demonstrations") / name
     commands = commands_of(chosen, folder, override or {})

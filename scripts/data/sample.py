@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from pathlib import Path
 
-from ..errors import UserError
+from components.validation import check_choice
+
 from .dataset import is_complete, new_folder
 
 SAMPLES: dict[str, str] = {
@@ -33,10 +33,7 @@ def sample(bundle: str, out: str) -> None:
     Example:
         scanseg data sample --bundle msvm_synapse --out data/msvm_synapse
     """
-    if bundle not in SAMPLES:
-        close = difflib.get_close_matches(bundle, SAMPLES, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(SAMPLES)}"
-        raise UserError(f"there is no sample for the bundle {bundle!r}: {hint}")
+    check_choice("bundle", bundle, SAMPLES)
     maker = importlib.import_module(SAMPLES[bundle], __package__)
     folder = Path(out)
     if is_complete(folder, maker.NAME, bundle):

@@ -150,8 +150,6 @@ class FederatedJob:
         self.bundle = find_bundle(bundle, "train.json", "bundle")
         if rounds < 1 or epochs < 1:
             raise UserError(f"--rounds and --epochs must be 1 or more, not {rounds} and {epochs}")
-        if settings is not None and not isinstance(settings, dict):
-            raise UserError(f"--settings must be a dictionary such as '{{\"batch_size\": 4}}', not {settings!r}")
         if weights is not None and not Path(weights).is_file():
             raise UserError(f"--weights {weights} does not exist")
         self.rounds, self.epochs, self.weights = rounds, epochs, weights

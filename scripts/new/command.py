@@ -66,8 +66,6 @@ def new(
         scanseg new spleen --from xlstm_abdomen_mri_3d --data downloads/Task09_Spleen --modality CT
     """
     check_name(name)
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise UserError(f"--seed needs a whole number, not {seed!r}")
     processes = process_count(processes)
     budget = None if memory is None else given(memory)
     target = (Path(out) if out is not None else _default_folder()) / name

@@ -67,8 +67,6 @@ def convert(
 
     if part is not None:
         check_choice("--part", part, PARTS)
-    if override is not None and not isinstance(override, dict):
-        raise UserError(f'--override needs a dictionary such as \'{{"variant": "enc"}}\', not {override!r}')
     root = find_bundle(bundle)
     target = Path(out) if out else root / "models" / f"{part or 'model'}.pt"
     _check_target(target, Path(checkpoint), force)

@@ -54,10 +54,10 @@ def test_program_lists_its_commands(run, words):
         (["data", "sample", "--bundle", "--out", "x"], "--bundle needs a value"),
         (["data", "sample", "--bundle", "msvm_synapse", "--out"], "--out needs a value"),
         (["data", "sample", "a", "b", "c"], "unexpected argument c"),
-        (["data", "sample", "--bundle", "msvm_synaps", "--out", "x"], "did you mean msvm_synapse?"),
-        (["data", "sample", "--bundle", "42", "--out", "x"], "'42': choose one of msvm_synapse"),
+        (["data", "sample", "--bundle", "msvm_synaps", "--out", "x"], "did you mean 'msvm_synapse'?"),
+        (["data", "sample", "--bundle", "42", "--out", "x"], "unknown bundle '42'. Valid: msvm_synapse"),
         (["report", "--output_dir", "nowhere"], "nowhere has neither metrics.json nor history.csv"),
-        (["report", "--output_dir", "x", "--slices", "many"], "--slices needs a whole number from 1 on, not 'many'"),
+        (["report", "--output_dir", "x", "--slices", "many"], "--slices needs a whole number, not 'many'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

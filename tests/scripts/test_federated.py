@@ -120,7 +120,7 @@ def test_exported_job_starts_from_given_weights(sites, tmp_path):
         (["simulate", BUNDLE, "--sites", "one,one", "--out", "o", "--rounds", 0], "--rounds and --epochs must be 1"),
         (
             ["simulate", BUNDLE, "--sites", "one,one", "--out", "o", "--settings", "x"],
-            "--settings must be a dictionary",
+            "--settings needs a dictionary",
         ),
         (["export", BUNDLE, "--out", "o", "--weights", "w.pt"], "--weights w.pt does not exist"),
     ],
