@@ -15,6 +15,7 @@ CONTEXT = "During handling of the above exception, another exception occurred:"
 LAST = re.compile(r"^([A-Za-z_][\w.]*): (.*)\Z", re.MULTILINE | re.DOTALL)
 SECRET = re.compile(r"(?<=://)[^/@\s\"']+(?=@)")
 """User and password in an address."""
+SHARED_MEMORY = "give --num_workers 0, or a container with a larger --shm-size, such as docker run --shm-size 8g"
 MEMORY = "take a smaller --batch_size, --sw_batch_size or --num_workers"
 
 
@@ -90,7 +91,9 @@ def in_words(error: BaseException) -> tuple[str, bool]:
     text, lowered = masked(one_line(error)), str(error).lower()
     if "out of memory" in lowered or "can't allocate memory" in lowered or isinstance(error, MemoryError):
         return f"the memory does not suffice: {MEMORY} ({_shortened(text)})", True
-    if "dataloader worker" in lowered and ("killed" in lowered or "bus error" in lowered or "exited" in lowered):
+    if "shared memory" in lowered or ("dataloader worker" in lowered and "bus error" in lowered):
+        return f"the shared memory (/dev/shm) is too small for the processes that load data: {SHARED_MEMORY}", True
+    if "dataloader worker" in lowered and ("killed" in lowered or "exited" in lowered):
         return f"a process that loads data was ended, most likely for want of memory: {MEMORY}", True
     if "connection closed by peer" in lowered or "connection reset by peer" in lowered:
         return "another process of this run has ended: its own line says why", True

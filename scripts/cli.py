@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Sequence
+
+from components.streams import replace_what_cannot_be_encoded
 
 from .arguments import PROGRAM, Command, Table, call, find, help_text
 from .errors import UserError, one_line
@@ -56,9 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0, or 2 for an error that the user can put right, 1 for any other. A command that looks for
         faults returns 1 where it found some.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # not every terminal or pipe has signs such as × and …
-            stream.reconfigure(errors="replace")
+    replace_what_cannot_be_encoded()
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]

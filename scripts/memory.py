@@ -21,6 +21,8 @@ from .errors import UserError
 GIB = 2**30
 BYTES = {False: 16.8, True: 9.6}
 """Bytes for each number in a feature map of the convolutional part, in float32 and in mixed precision."""
+NNUNET_GIB = 8.0
+"""GPU memory that nnU-Net's default planner plans for."""
 VIL_BYTES = 180.0
 """The same for the input of a ViL layer, which computes in float32 and keeps about 45 numbers for each."""
 MSVM_BYTES = 6400.0
@@ -68,14 +70,29 @@ class Memory:
         return f"{self.source}: {self.gib:.1f} GiB"
 
 
-def given(gib: float) -> Memory:
+def budget(memory: float | str | None) -> Memory:
+    """Memory to plan for.
+
+    Args:
+        memory: GiB of a GPU, "here" for this machine, or None for what nnU-Net's planner takes, so that a plan does not
+            depend on where and when it is made.
+
+    Raises:
+        UserError: if it is neither, or the system does not tell what it has.
+    """
+    if memory is None:
+        return Memory(NNUNET_GIB, True, "of a GPU, as nnU-Net plans by default (--memory here: for this machine)")
+    return available() if memory == "here" else given(memory)
+
+
+def given(gib: float | str) -> Memory:
     """Memory as a user states it, that of a GPU.
 
     Raises:
         UserError: if it is no positive number.
     """
     if isinstance(gib, bool) or not isinstance(gib, (int, float)) or not 0 < gib < math.inf:
-        raise UserError(f"--memory needs a number of GiB above 0, not {gib!r}")
+        raise UserError(f"--memory needs a number of GiB above 0, or here for this machine, not {gib!r}")
     return Memory(float(gib), True, "given with --memory, of a GPU")
 
 

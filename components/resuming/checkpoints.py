@@ -124,7 +124,8 @@ class Checkpoints:
         Raises:
             FileNotFoundError: if there is nothing to resume from.
             ValueError: if the training to resume is complete already, or is to be stopped by validations that do not
-                take place, or if its state is damaged or of another network.
+                take place, or if its state is damaged or of another network, optimizer or data
+                set.
         """
         if self.early_stop is not None and (self.evaluator is None or self.evaluator.state.epoch_length == 0):
             raise ValueError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import logging
 import warnings
 from pathlib import Path
@@ -15,6 +16,7 @@ from ignite.handlers import EarlyStopping, EMAHandler
 from torch import nn
 
 from .batches import EpochBatches
+from .origin import check_optimizer, check_origin, origin
 from .random_state import random_state, set_random_state
 from .schedule import continue_schedule, settings
 
@@ -67,6 +69,7 @@ class TrainingState:
             Tensors and plain values.
         """
         state = {
+            "origin": self._origin,
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "lr_scheduler": self.lr_scheduler.state_dict(),
@@ -104,7 +107,7 @@ class TrainingState:
             Why there is nothing to go on with; empty if there is.
 
         Raises:
-            ValueError: if it is of another network.
+            ValueError: if it is of another network, optimizer or data set.
         """
         epochs, iterations = state["epoch"], state.get("iterations", 0)
         length, ranks = self.trainer.state.epoch_length, len(state["random"])
@@ -112,13 +115,9 @@ class TrainingState:
             if idist.get_rank() == 0:
                 logger.warning("%s has other iterations: epoch %d begins again", path, epochs + 1)
             iterations = 0
-        try:
-            self.network.load_state_dict(state["network"])
-        except RuntimeError as error:
-            first = str(error).splitlines()[1].strip()[:200]
-            raise ValueError(
-                f"{path} is of another network ({first}): go on with the settings that it was trained with"
-            ) from None
+        check_origin(state, self.network, self._origin, path)
+        check_optimizer(state["optimizer"], self.optimizer, path, known="origin" in state)
+        self.network.load_state_dict(state["network"])
         continue_schedule(self.lr_scheduler, self.optimizer, state["lr_scheduler"], state["optimizer"])
         self._restore_options(state, path)
         if self.evaluator is not None:
@@ -137,6 +136,10 @@ class TrainingState:
         done = f"epoch {epochs}" + (f" and {iterations} of {length} iterations of the next" if iterations else "")
         logger.info("going on from %s, after %s", path, done)
         return ""
+
+    @functools.cached_property
+    def _origin(self) -> dict[str, Any]:
+        return origin(self.network, self.optimizer, self.batches.loader)
 
     def _restore_place(self, state: dict[str, Any], epochs: int, iterations: int) -> None:
         trainer, rank = self.trainer, idist.get_rank()

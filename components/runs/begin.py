@@ -8,13 +8,14 @@ from typing import Any
 
 from monai.bundle import ConfigParser, ReferenceResolver
 
+from ..streams import replace_what_cannot_be_encoded
 from .allocator import keep_freed_memory
-from .command import ARGUMENTS, given_arguments
+from .command import ARGUMENTS, given_arguments, typed_arguments
 from .dataset import check_dataset
 from .excepthook import tell
 from .group import end_with_group
 from .logs import filter_logs
-from .overrides import check_overrides
+from .overrides import check_overrides, check_places
 
 FURTHER = ("workflow_name", "workflow_type", "properties_path")
 """Arguments of MONAI's workflows that ``monai.bundle run`` hands on."""
@@ -36,10 +37,12 @@ def start(dataset_dir: Any = None, lists: Sequence[str] = (), folder_of_images: 
     if not is_command():
         return
     sys.excepthook = tell
+    replace_what_cannot_be_encoded()
     keep_freed_memory()
     end_with_group()
     filter_logs()
     given = given_arguments(sys.orig_argv) or {}
+    check_places(given, typed_arguments(sys.orig_argv) or {})
     overrides = {name: value for name, value in given.items() if name not in (*ARGUMENTS, *FURTHER)}
     if "config_file" in given:
         check_overrides(overrides, _config_files(given["config_file"]), given.get("tracking"))

@@ -59,12 +59,26 @@ def read_command(words: Sequence[str] | None = None) -> dict[str, Any] | None:
 
 def given_arguments(words: Sequence[str]) -> dict[str, Any] | None:
     """Arguments of ``monai.bundle run`` by name, with those of its ``args_file`` below them; None in others."""
+    typed = typed_arguments(words)
+    if typed is None:
+        return None
+    given = {name: DefaultParseValue(text) for name, text in typed.items()}
+    if "args_file" in given:
+        try:
+            return {**ConfigParser.load_config_file(str(given["args_file"])), **given}
+        except (OSError, ValueError):
+            return None
+    return given
+
+
+def typed_arguments(words: Sequence[str]) -> dict[str, str] | None:
+    """Arguments of ``monai.bundle run`` by name, as they were typed; None in others."""
     program = next((place for place, word in enumerate(words) if word.replace("/", ".").endswith("monai.bundle")), None)
     if program is None:
         program = next((place for place, word in enumerate(words) if _is_main(word)), None)
     if program is None or list(words[program + 1 : program + 2]) != ["run"]:
         return None
-    given: dict[str, Any] = {}
+    typed: dict[str, str] = {}
     rest = list(words[program + 2 :])
     while rest:
         word = rest.pop(0)
@@ -73,13 +87,8 @@ def given_arguments(words: Sequence[str]) -> dict[str, Any] | None:
         name, assigned, text = word.removeprefix("--").partition("=")
         if not assigned:
             text = rest.pop(0) if rest and not rest[0].startswith("--") else "True"
-        given[name] = DefaultParseValue(text)
-    if "args_file" in given:
-        try:
-            return {**ConfigParser.load_config_file(str(given["args_file"])), **given}
-        except (OSError, ValueError):
-            return None
-    return given
+        typed[name] = text
+    return typed
 
 
 def _is_main(word: str) -> bool:

@@ -15,7 +15,7 @@ MAKE = "`scanseg data prepare` and `scanseg data sample` make a data set, see th
 def check_dataset(dataset_dir: Any, lists: Sequence[str], folder_of_images: bool = False) -> None:
     """Look whether a data set has what a run needs; arguments and errors as of :func:`components.runs.start`."""
     if not isinstance(dataset_dir, str | os.PathLike):
-        raise ValueError(f"--dataset_dir is {dataset_dir!r}, but a folder is needed: write ./{dataset_dir}")
+        raise ValueError(f"dataset_dir is {dataset_dir!r}, but a folder is needed")
     folder = Path(dataset_dir)
     path = folder / "datalist.json"
     if not folder.is_dir():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 from collections.abc import Mapping
 from numbers import Number
 from pydoc import locate
@@ -13,7 +14,7 @@ from monai.bundle import ComponentLocator, ConfigComponent, ConfigParser, Refere
 from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS
 
 from ..validation import did_you_mean
-from .command import ARGUMENTS
+from .command import ARGUMENTS, PLACES
 
 WORDS = ("true", "false", "yes", "no", "t", "f", "y", "n", "1", "0", "on", "off")
 """What MONAI's ``str2bool`` reads."""
@@ -45,6 +46,25 @@ def check_overrides(overrides: Mapping[str, Any], config: Mapping[str, Any], tra
         elif outer and isinstance(node, Mapping) and (names := _arguments(node)) is not None and last not in names:
             inside = "#".join(outer)
             raise ValueError(f"unknown override --{name}{did_you_mean(last, names)}; {inside} has {', '.join(names)}")
+
+
+def check_places(given: Mapping[str, Any], typed: Mapping[str, str]) -> None:
+    """Raise ValueError where a folder was read as another value, as ``--output_dir 5`` is read as a number.
+
+    Args:
+        given: arguments of the command line by name, as MONAI reads them.
+        typed: the same as texts.
+
+    Example:
+        >>> check_places({"output_dir": ("d", 1)}, {"output_dir": "d,1"})
+        Traceback (most recent call last):
+        ValueError: --output_dir d,1 is read as ('d', 1), but a folder is needed: write ./d,1
+    """
+    for name in PLACES:
+        value = given.get(name)
+        if value is not None and not isinstance(value, str | os.PathLike):
+            text = typed.get(name, str(value))
+            raise ValueError(f"--{name} {text} is read as {value!r}, but a folder is needed: write ./{text}")
 
 
 def check_kind(name: str, value: Any, ours: Any) -> None:

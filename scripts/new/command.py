@@ -12,7 +12,7 @@ from ..bundle.contents import add_components, has_neighbour
 from ..data.dataset import PARTS, Dataset
 from ..data.work import process_count
 from ..errors import UserError
-from ..memory import available, given
+from ..memory import budget
 from .base import Base, find_base, fitting
 from .datafolder import Form, fill
 from .describe import NewBundle, readme, text
@@ -28,7 +28,7 @@ def new(
     from_: str,
     data: str,
     out: str | None = None,
-    memory: float | None = None,
+    memory: float | str | None = None,
     modality: str | None = None,
     group: str | None = None,
     seed: int = 42,
@@ -53,7 +53,8 @@ def new(
         data: folder of the data set.
         out: folder in which the bundle is made; by default bundles in the repository, the current folder elsewhere.
             Outside of the repository the bundle holds the components as well: it can be taken to another machine.
-        memory: GiB of the GPU to train on; by default those of this machine's GPU, or its free main memory.
+        memory: GiB of the GPU to train on, by default 8 as nnU-Net plans; here plans for this machine: for its GPU, or
+            else for its free main memory.
         modality: what the images are, for example CT or MR; for CT the intensities keep their absolute scale. By
             default the name of the channel in dataset.json.
         group: a regular expression; cases in whose names it finds the same text, for example "patient[0-9]+", stay
@@ -67,7 +68,7 @@ def new(
     """
     check_name(name)
     processes = process_count(processes)
-    budget = None if memory is None else given(memory)
+    available = budget(memory)
     target = (Path(out) if out is not None else _default_folder()) / name
     check_target(target, force)
     named = find_base(from_)
@@ -79,7 +80,7 @@ def new(
     cases, division = split(sources, seed, group, {name: facts.look for name, facts in measured.facts.items()})
     test = [case.name for case in cases if case.part == "test"]
     found = summarise(sources, measured, test, _modality(modality))
-    settings = plan(found, budget or available(), base.network, base.variant)
+    settings = plan(found, available, base.network, base.variant)
     form = _form(base, settings, measured)
     ready = sources.ready and _is_usable(sources, measured, form)
     if ready and form.unit:

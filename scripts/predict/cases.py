@@ -14,7 +14,7 @@ from components.files import case_name
 from components.images.endings import PICTURES, VOLUMES, is_data_file, is_image, kind_of, left_out, listed
 
 from ..errors import UserError
-from .dicom import find_series, is_dicom
+from .dicom import find_series, is_dicom, is_directory
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Case:
         source: where it comes from, relative to the input.
         number: series number of a DICOM series.
         fault: why it cannot be segmented, where that is known already.
+        volume: which volume of a DICOM series with several is taken, from 1 on.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Case:
     source: str
     number: int | None = None
     fault: str = ""
+    volume: int | None = None
 
 
 def find_cases(source: Path, ignore: Path | None = None) -> tuple[list[Case], list[str]]:
@@ -60,6 +62,8 @@ def find_cases(source: Path, ignore: Path | None = None) -> tuple[list[Case], li
         files = [Path(item["image"]) for item in inference_items(str(source))]
     elif source.is_dir():
         files = [path for path in listed(source) if ignore is None or ignore not in path.resolve().parents]
+    elif is_directory(source):
+        files = listed(root)
     else:
         files = [source]
     cases, dicom, others = [], [], []

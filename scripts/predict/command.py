@@ -8,6 +8,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ def predict(
     format: str | None = None,
     override: dict[str, Any] | None = None,
     overwrite: bool = False,
+    volume: int | None = None,
 ) -> int:
     """Segment an image, a DICOM series or a folder of them, on the grid of each image.
 
@@ -65,6 +67,8 @@ def predict(
         format: nii.gz, nii, nrrd or mha for the label maps of volumes.
         override: values of the bundle's config to use instead, for example "{'sw_batch_size': 4}".
         overwrite: replace results that were made of other images, or with other weights or settings.
+        volume: which volume is taken, from 1 on, of DICOM series that hold several (echoes, time points, …); the
+            results are CASE_volumeN_pred and so on.
 
     Returns:
         0 if all cases are done, 1 if one or more failed.
@@ -80,6 +84,8 @@ def predict(
         raise UserError(f"--override needs values by id, as \"{{'sw_batch_size': 4}}\", not {override!r}")
     if format is not None:
         check_choice("format", format, FORMATS)
+    if volume is not None and (isinstance(volume, bool) or not isinstance(volume, int) or volume < 1):
+        raise UserError(f"--volume needs a whole number from 1 on, not {volume!r}")
     ranks = Ranks.of_environment()
     source, folder = Path(input), Path(output)
     _check_folders(source, folder)
@@ -88,6 +94,10 @@ def predict(
         if format and opened.takes_pictures:
             raise UserError(f"--format is for volumes: the label maps of {opened.name} are PNG")
         cases, notes = find_cases(source, folder.resolve())
+        if volume is not None:
+            if not any(case.kind == "dicom" for case in cases):
+                raise UserError(f"--volume is for DICOM series, but --input {source} has none")
+            cases = [_with_volume(case, volume) for case in cases]
         wanted = Wanted(format, save_probabilities, dicom_seg)
         if dicom_seg:
             dicom.library("highdicom")
@@ -131,6 +141,8 @@ def _run(
             else:
                 try:
                     loaded = load_case(case, bundle)
+                    if "segmentation" in names:
+                        dicom.check_source(loaded.dicom)
                     prediction = predictor.segment(case, loaded, wanted.probabilities)
                     record.begin(folder, case, names, settings)
                     write_prediction(folder, names, prediction, loaded, bundle, settings.weights_sha256)
@@ -141,6 +153,10 @@ def _run(
                         print(f"failed: {case.name}: {_reason(error)}", file=sys.stderr)
             bar.update()
     return counts
+
+
+def _with_volume(case: Case, volume: int) -> Case:
+    return replace(case, name=f"{case.name}_volume{volume}", volume=volume) if case.kind == "dicom" else case
 
 
 def _reason(error: BaseException) -> str:

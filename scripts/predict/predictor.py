@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -102,12 +102,13 @@ class Predictor:
         if not isinstance(self.preprocessing.transforms[0], LoadImaged):
             raise UserError(f"{self.bundle.config_file}: preprocessing has to begin with LoadImaged")
 
-    def __call__(self, image: str | Path | Case, probabilities: bool = False) -> Prediction:
+    def __call__(self, image: str | Path | Case, probabilities: bool = False, volume: int | None = None) -> Prediction:
         """Segment one image.
 
         Args:
             image: an image file, or the folder of a DICOM series.
             probabilities: whether to give the probability of each class too.
+            volume: which volume is taken, from 1 on, of a DICOM series with several.
 
         Raises:
             UserError: if it cannot be read or is not what the bundle takes.
@@ -116,7 +117,7 @@ class Predictor:
             cases, _ = find_cases(Path(image))
             if len(cases) > 1:
                 raise UserError(f"{image} holds {len(cases)} images, but one is needed: use predict for folders")
-            image = cases[0]
+            image = replace(cases[0], volume=volume)
         return self.segment(image, load_case(image, self.bundle), probabilities)
 
     def segment(self, case: Case, loaded: Loaded, probabilities: bool = False) -> Prediction:

@@ -106,7 +106,7 @@ def _load_picture(path: Path) -> Loaded:
 
 
 def _load_volume(case: Case, bundle: InferenceBundle) -> Loaded:
-    series = dicom.read_series(case.files, bundle.takes["modality"]) if case.kind == "dicom" else None
+    series = dicom.read_series(case.files, bundle.takes["modality"], case.volume) if case.kind == "dicom" else None
     image = series.image if series else read_volume(case.files[0])
     array = np.asanyarray(image.dataobj)
     if array.ndim != 3 and array.shape[3:] != (bundle.channels,):

@@ -18,7 +18,7 @@ from components.images.volumes import ITK_TO_NIFTI, simple_itk
 from ..bundle.inference import InferenceBundle
 from ..errors import UserError
 from .cases import Case
-from .dicom_seg import write_segmentation
+from .dicom import write_segmentation
 from .predictor import Prediction
 from .reading import Loaded
 

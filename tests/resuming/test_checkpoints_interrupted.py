@@ -18,6 +18,7 @@ from monai.utils import set_determinism
 from torch import nn
 
 from components.handlers import Checkpoints, HistoryWriter
+from components.resuming.origin import check_origin, data_set_of
 from components.resuming.state_file import StateFile
 from tests.outputs import same, same_files
 
@@ -260,8 +261,63 @@ def test_state_of_another_network(tmp_path):
     Training(tmp_path, epochs=1).run()
     other = Training(tmp_path, resume="true")
     other.network.add_module("more", nn.Linear(1, 1))
-    with pytest.raises(ValueError, match=r"last.pt is of another network \(Missing key.*more.weight.*: go on with the"):
+    told = (
+        r"last.pt is of another network: (\w+) with (\d+) tensors, but this training has \1 with \d+; 2 differ, such "
+        r"as more.weight \(none there, 1 × 1 here\): go on with the settings"
+    )
+    with pytest.raises(ValueError, match=told) as error:
         other.run()
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_state_of_another_optimizer(tmp_path, known):
+    Training(tmp_path, epochs=1).run()
+    last = tmp_path / "models" / "last.pt"
+    state = torch.load(last)
+    begun = state["origin"]["optimizer"]
+    if not known:  # as older versions wrote it
+        del state["origin"]
+        torch.save(state, last)
+    other = Training(tmp_path, resume="true")
+    kind = torch.optim.RMSprop
+    assert begun != kind.__name__
+    other.checkpoints.state.optimizer = kind(other.network.parameters())
+    told = f"of a training with {begun}, but this one has RMSprop: go on with {begun}"
+    with pytest.raises(ValueError, match=told if known else "another optimizer, .*but this one has RMSprop with alpha"):
+        other.run()
+
+
+def test_state_of_an_optimizer_of_other_parameters(tmp_path):
+    Training(tmp_path, epochs=1).run()
+    other = Training(tmp_path, resume="true")
+    first, *others = other.network.parameters()
+    kind = type(other.checkpoints.state.optimizer)
+    other.checkpoints.state.optimizer = kind([{"params": [first]}, {"params": others}], lr=0.1)
+    with pytest.raises(ValueError, match=rf"of \d+ parameters, but this training has 1 \+ {len(others)}"):
+        other.run()
+
+
+def test_data_sets_are_told_apart_wherever_they_are(tmp_path):
+    def items(folder, names):
+        return [{"image": f"{folder}/images/{name}", "label": f"{folder}/labels/{name}", "fold": 0} for name in names]
+
+    def known(*arguments):
+        return data_set_of(DataLoader(Dataset(items(*arguments))))
+
+    here = known("/data/spleen", ["a.png", "b.png"])
+    assert here == {"name": "spleen", "items": 2, "sha256": here["sha256"]}
+    assert known("/elsewhere/spleen", ["b.png", "a.png"])["sha256"] == here["sha256"]
+    assert known("/data/spleen", ["a.png", "c.png"])["sha256"] != here["sha256"]
+    assert data_set_of(DataLoader(Dataset([{"image": torch.zeros(1)}]))) is None
+    assert data_set_of(DataLoader([1, 2])) is None
+    state = {"network": {}, "origin": {"network": "Identity", "optimizer": "SGD", "data": here}}
+    now = {"network": "Identity", "optimizer": "SGD", "data": known("/data/liver", ["a.png"])}
+    told = (
+        r"on 2 items of spleen \(list \w{8}\), but this one has 1 items of liver \(list \w{8}\): give the --dataset_dir"
+    )
+    with pytest.raises(ValueError, match=told):
+        check_origin(state, nn.Identity(), now, tmp_path / "last.pt")
 
 
 def test_new_training_does_not_fall_back_on_an_old_one(tmp_path, caplog):

@@ -13,8 +13,9 @@ from PIL import Image
 
 from components.errors import in_words, one_line, root_cause
 from components.runs import is_command, start
+from components.runs.command import given_arguments, typed_arguments
 from components.runs.dataset import check_dataset
-from components.runs.overrides import check_kind, check_overrides
+from components.runs.overrides import check_kind, check_overrides, check_places
 from scripts.predict import InferenceBundle
 from tests.bundles.workflow import ROOT, configs, runner
 from tests.folders import folder
@@ -140,8 +141,18 @@ def test_data_sets_that_are_not_there(tmp_path):
         check_dataset(tmp_path / "none", ["training"])
     with pytest.raises(FileNotFoundError, match=r"has no datalist\.json"):
         check_dataset(tmp_path, ["training"])
-    with pytest.raises(ValueError, match=r"--dataset_dir is 2024, but a folder is needed: write \./2024"):
-        check_dataset(2024, ["training"])
+
+
+@pytest.mark.parametrize("name", ["output_dir", "ckpt_dir", "dataset_dir", "cache_dir"])
+@pytest.mark.parametrize("text", ["5", "1e3", "d,1", "[a]", "True", "{1:2}"])
+@pytest.mark.parametrize("assigned", [True, False])
+def test_folders_that_are_read_as_something_else(name, text, assigned):
+    own = [f"--{name}={text}"] if assigned else [f"--{name}", text]
+    words = ["python", "-m", "monai.bundle", "run", "training", *own, "--max_epochs", "3"]
+    with pytest.raises(ValueError, match=rf"--{name} {re.escape(text)} is read as .* write \./{re.escape(text)}$"):
+        check_places(given_arguments(words), typed_arguments(words))
+    words = [word.replace(text, f"./{text}") for word in words]
+    check_places(given_arguments(words), typed_arguments(words))
 
 
 def test_other_programs_are_left_alone(monkeypatch):
@@ -180,10 +191,15 @@ def test_the_error_of_a_worker_is_that_of_the_transform(workers):
         (MemoryError(), "smaller --batch_size", True),
         (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."), "want of memory", True),
         (RuntimeError("[gloo/pair.cc] Connection closed by peer [127.0.0.1]:1"), "another process of this run", True),
+        (RuntimeError("unable to allocate shared memory(shm) for file </torch_7_8_0>: No space left on device (28)"),
+         "--num_workers 0", True),
+        (RuntimeError("DataLoader worker (pid 7) is killed by signal: Bus error. It is possible that dataloader's "
+                      "workers are out of shared memory. Please try to raise your shared memory limit."),
+         "larger --shm-size", True),
         (AttributeError("no such"), "no such", False),
         (KeyError("id='x' is not found"), "id='x' is not found", True),
     ],
-)
+)  # fmt: skip
 def test_errors_in_words(error, told, mendable):
     text, can_be_mended = in_words(error)
     assert told in text

@@ -1,6 +1,7 @@
 """Help and errors of the command line."""
 
 import io
+import os
 import re
 import subprocess
 import sys
@@ -69,6 +70,23 @@ def test_wrong_words_are_told_in_one_line(run, tmp_path, words, told):
     assert told in done.stderr
     assert done.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "ascii", "cp932"])
+@pytest.mark.parametrize("words", [["--help"], ["predict", "--help"], ["new", "größe…", "--from", "x"]], ids=str)
+def test_characters_that_the_output_cannot_have(words, encoding):
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONUTF8"}
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts", *words],
+        cwd=ROOT,
+        env={**environment, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        timeout=120,
+    )
+    assert b"codec" not in done.stderr
+    assert done.returncode == (0 if "--help" in words else 2)
+    told = (done.stdout + done.stderr).decode(encoding)
+    assert ("Usage: scanseg" if "--help" in words else "missing --data") in told
 
 
 def test_debug_shows_the_traceback(run):

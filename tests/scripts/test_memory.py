@@ -67,6 +67,16 @@ def test_memory_of_this_machine():
     assert str(found).endswith(f": {found.gib:.1f} GiB")
 
 
+def test_the_default_depends_on_no_machine(monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda: pytest.fail("looked at this machine"))
+    found = memory.budget(None)
+    assert (found.gib, found.mixed) == (8, True)
+    assert "nnU-Net" in str(found)
+    assert (memory.budget(4).gib, memory.budget(4).mixed) == (4, True)
+    monkeypatch.setattr(memory, "available", lambda: memory.Memory(3, False, "this machine"))
+    assert memory.budget("here").gib == 3
+
+
 def test_memory_that_the_system_does_not_tell(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(machine, "free_memory_bytes", lambda: 3 * memory.GIB)
@@ -85,7 +95,7 @@ def test_memory_of_a_gpu(monkeypatch):
     assert "Some GPU" in str(found)
 
 
-@pytest.mark.parametrize("wrong", [0, -1, True, "8GB", math.inf, math.nan])
+@pytest.mark.parametrize("wrong", [0, -1, True, "8GB", "hier", math.inf, math.nan])
 def test_wrong_memory_is_told(wrong):
     with pytest.raises(UserError, match="--memory needs a number of GiB above 0"):
-        memory.given(wrong)
+        memory.budget(wrong)

@@ -8,7 +8,7 @@ from tests.scripts.predict.images import as_itk
 CLASSES = {"CT": "1.2.840.10008.5.1.4.1.1.2", "MR": "1.2.840.10008.5.1.4.1.1.4"}
 
 
-def write_series(folder, image, modality="CT", number=3, order=7, **tags):
+def write_series(folder, image, modality="CT", number=3, order=7, count=31, **tags):
     """Write a NIfTI image as single slices, in files whose names are not in the order of the slices.
 
     Returns the SimpleITK volume that they were made of.
@@ -41,7 +41,7 @@ def write_series(folder, image, modality="CT", number=3, order=7, **tags):
         own = {"0008|0018": uid(), "0020|0013": str(z + 1), "0020|0032": "\\".join(f"{x:.6f}" for x in place)}
         for key, value in {**common, **own}.items():
             piece.SetMetaData(key, value)
-        writer.SetFileName(str(folder / f"IM{z * order % 31:04d}.dcm"))
+        writer.SetFileName(str(folder / f"IM{z * order % count:04d}.dcm"))
         writer.Execute(piece)
     return volume
 
@@ -51,6 +51,11 @@ def read_series(folder):
     reader = sitk.ImageSeriesReader()
     reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
     return reader.Execute()
+
+
+def values(volume):
+    """Voxels of a SimpleITK volume in our order: columns × rows × slices."""
+    return sitk.GetArrayFromImage(volume).T
 
 
 def change(path, function):

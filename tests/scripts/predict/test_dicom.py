@@ -9,9 +9,9 @@ from scipy.spatial.transform import Rotation
 
 from scripts.bundle.inference import InferenceBundle
 from scripts.errors import UserError
-from scripts.predict import predict
+from scripts.predict import Predictor, predict
 from scripts.predict.dicom import find_series, read_series
-from scripts.predict.dicom_seg import concept
+from scripts.predict.dicom.segmentation import concept
 from tests.scripts.predict import dicom_files
 
 hd = pytest.importorskip("highdicom")
@@ -105,6 +105,20 @@ def test_label_map_and_segmentation_agree(series, arguments, predictor, tmp_path
     assert referenced == {pydicom.dcmread(path).SOPInstanceUID for path in series.iterdir()}
 
 
+def test_what_a_segmentation_needs_is_checked_before_the_inference(series, arguments, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Predictor, "segment", lambda *_: pytest.fail("the network ran"))
+    for path in series.iterdir():
+        dicom_files.change(path, lambda d: setattr(d, "SeriesInstanceUID", ""))
+    words = {"input": str(series), "output": str(tmp_path / "out"), "volume": 1, **arguments(BUNDLE)}
+    assert predict(dicom_seg=True, **words) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("failed: thorax_volume1: ")
+    assert "by their SeriesInstanceUID, which 4 of 4 files do not have: leave --dicom_seg out" in line
+    for wrong in (0, -1, "first", True, 1.5):
+        with pytest.raises(UserError, match="--volume needs a whole number from 1 on"):
+            predict(**{**words, "volume": wrong})
+
+
 @pytest.mark.parametrize(
     ("name", "value", "side"),
     [
@@ -175,6 +189,7 @@ def doubled(series):
     first, *_ = dicom_files.slices(series)
     dataset = pydicom.dcmread(first)
     dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+    dataset.PixelData = bytes(reversed(dataset.PixelData))
     dataset.save_as(series / "again.dcm")
 
 

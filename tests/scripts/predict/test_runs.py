@@ -250,6 +250,7 @@ def test_command_line_is_quiet_in_a_pipe_and_says_what_failed(scans, out, argume
         ({"tta": "yes"}, "--tta takes no value, not 'yes'"),
         ({"amp": 1}, "--amp takes no value, not 1"),
         ({"dicom_seg": True}, "--dicom-seg needs DICOM series, but --input scans has none"),
+        ({"volume": 2}, "--volume is for DICOM series, but --input scans has none"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
 )

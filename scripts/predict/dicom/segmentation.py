@@ -11,7 +11,10 @@ import numpy as np
 from components import __version__
 from components.files import replacing
 
-from .dicom import Volume, library
+from .files import library
+from .references import check_source, refer, stand_ins
+from .series import series_number
+from .volume import LPS_TO_RAS, Volume
 
 if TYPE_CHECKING:
     from highdicom.seg import SegmentDescription
@@ -46,6 +49,8 @@ def write_segmentation(
 ) -> None:
     """Write a binary DICOM segmentation with one segment for each label, whether it occurs or not.
 
+    Type 2 attributes of patient and study that the series lacks are empty in it.
+
     Args:
         path: the file to be.
         labels: columns × rows × slices, as the image of the volume.
@@ -53,17 +58,27 @@ def write_segmentation(
         names: name of each label; 0, the background, gets no segment.
         model: name and version of the bundle.
         weights: SHA-256 of the weights.
+
+    Raises:
+        ValueError: as of :func:`check_source`.
     """
     hd = library("highdicom")
-    first = volume.datasets[0]
+    check_source(volume)
+    images = stand_ins(volume)
+    first = volume.planes[0]
+    affine = (LPS_TO_RAS @ volume.image.affine)[:, [2, 1, 0, 3]]
+    affine[:3, 0] = first.normal * np.linalg.norm(affine[:3, 0])  # within the tolerance it is not quite along it
     array = np.ascontiguousarray(labels.transpose(2, 1, 0)).astype(np.uint8)
+    geometry = hd.VolumeGeometry(
+        affine, array.shape, coordinate_system="PATIENT", frame_of_reference_uid=images[0].FrameOfReferenceUID
+    )
     segmentation = hd.seg.Segmentation(
-        source_images=volume.datasets,
-        pixel_array=volume.geometry.with_array(array),
+        source_images=images,
+        pixel_array=geometry.with_array(array),
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=[_segment(n, name, model, weights) for n, name in sorted(names.items()) if n],
         series_instance_uid=hd.UID(),
-        series_number=SERIES_OFFSET + int(first.get("SeriesNumber") or 0),
+        series_number=max(1, SERIES_OFFSET + (series_number(first.dataset) or 0)),
         sop_instance_uid=hd.UID(),
         instance_number=1,
         manufacturer=MANUFACTURER,
@@ -71,9 +86,11 @@ def write_segmentation(
         software_versions=__version__,
         device_serial_number=weights[:16],
         series_description=f"Segmentation by {model}"[:64],
+        specific_character_set="ISO_IR 192" if first.dataset.get("SpecificCharacterSet") else None,
         content_label="SEGMENTATION",
         content_description=f"Labels by {model}, for research only"[:64],
     )
+    refer(segmentation, images, volume)
     with replacing(path) as partial:
         segmentation.save_as(partial)
 
