@@ -88,7 +88,7 @@ def find(words: list[str], table: Table) -> tuple[list[str], Command | Table, li
 def call(path: list[str], command: Command, words: list[str]) -> int:
     """Run a command with the arguments that follow it.
 
-    Fire reads the arguments first, without running the command, so that a wrong one is told in one line.
+    Fire reads the arguments first, without running the command, so that a wrong one is a one-line error.
 
     Args:
         path: the names that lead to the command.

@@ -201,7 +201,7 @@ def _dataset(name: str, sources: Sources, found: Measurement, division: str, not
         description=f"{found.cases} {'volumes' if found.spatial_dims == 3 else 'pictures'} from {sources.layout}.",
         modality=found.modality,
         source=str(sources.root.resolve()),
-        licence="to be stated by who made the bundle, see its docs/data_license.txt",
+        licence="stated by the maker of the bundle in docs/data_license.txt",
         labels=found.classes,
         split=division,
         details=details,

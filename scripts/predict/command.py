@@ -49,7 +49,8 @@ def predict(
     image (NIfTI for DICOM, PNG for pictures) as CASE_pred, with CASE_pred.json that tells how they were made;
     labels.json names the labels.
 
-    An image that cannot be segmented is told in one line and the others go on. A second run does what is missing.
+    An image that cannot be segmented gets a line of its own, and the others are segmented. A second run does what is
+    missing.
     Several processes share the images: torchrun --nproc_per_node=2 -m scanseg predict … .
 
     Args:

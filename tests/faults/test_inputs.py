@@ -36,7 +36,7 @@ from tests.scripts.raw_data import bars, synapse_prepared, voxels
 from tests.scripts.zoo.conftest import contents, listing
 
 AREA = "Damaged files"
-TOLD, RIGHT = "told in one line", "read as it was written"
+TOLD, RIGHT = "refused with one line", "read as it was written"
 EXAMPLES, FULL = 30, 1000
 
 place = st.floats(0, 1, exclude_max=True)
