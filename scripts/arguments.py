@@ -18,6 +18,7 @@ import fire
 from components.validation import did_you_mean
 
 from .errors import UserError
+from .tables import aligned
 
 PROGRAM = "scanseg"
 
@@ -154,8 +155,7 @@ def help_text(path: list[str], entry: Command | Table) -> str:
     called = " ".join([PROGRAM, *path])
     if not isinstance(entry, Command):
         rows = list(_rows(path, entry))
-        width = max(len(name) for name, _ in rows)
-        lines = [f"  {name:<{width}}  {summary}" for name, summary in rows]
+        lines = [aligned(rows, indent="  ")]
         tail = f"{called} COMMAND --help explains a command; --debug shows the traceback of an error."
         return "\n".join([f"Usage: {called} COMMAND …", "", "Commands:", *lines, "", tail])
     function = entry.load()

@@ -24,6 +24,7 @@ from .data.dataset import check_free, read_json
 from .errors import UserError
 from .installed import PACKAGE
 from .run.monai_command import monai_command, typed
+from .tables import aligned
 
 TAIL = 15
 """Lines of a log that are shown when a command fails."""
@@ -179,8 +180,8 @@ def _result(
 def _tell(result: Mapping[str, Any]) -> int:
     reached, aim, score = result["reached"], result["aim"], result["score"]
     print(f"{result['bundle']}, {result['what']}")
-    for name, value in result["classes"].items():
-        print(f"  {name:<24} {'not there' if value is None else f'{value:.3f}'}")
+    rows = [(name, "not there" if value is None else f"{value:.3f}") for name, value in result["classes"].items()]
+    print(aligned(rows, indent="  "))
     used = result["seconds"]["training"]
     print(f"Training took {used['cpu']:.0f} s of CPU time ({used['wall']:.0f} s on the clock)")
     met = reached is not None and reached >= aim

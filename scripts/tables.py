@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_NUMBER = re.compile(r"—|[\d.,]+( (s|ms|µs|GB|%))?")
+_NUMBER = re.compile(r"—|[-−]?[\d.,]+( (s|ms|µs|bytes|GB|GiB|mm|%))?")
 """Cells that are put to the right."""
 
 
@@ -30,25 +30,48 @@ class Table:
 
     def text(self) -> str:
         """For the terminal: aligned, the numbers to the right."""
-        widths = [max(map(len, column)) for column in zip(self.columns, *self.rows, strict=True)]
-        left = [not column or _is_text(column) for column in zip(*self.rows, strict=True)] or [True] * len(widths)
-
-        def line(cells: Sequence[str]) -> str:
-            parts = (c.ljust(w) if aligned else c.rjust(w) for c, w, aligned in zip(cells, widths, left, strict=True))
-            return "  ".join(parts).rstrip()
-
-        body = [line(self.columns), *map(line, self.rows)] if self.rows else []
+        body = [aligned(self.rows, self.columns)] if self.rows else []
         return "\n".join([self.title, *([self.about] if self.about else []), *body, *(f"! {n}" for n in self.notes)])
 
     def markdown(self) -> str:
         """For a page, without the heading."""
         lines = [f"{self.about}\n"] if self.about else []
         if self.rows:
-            rule = ["---" if _is_text(column) else "---:" for column in zip(*self.rows, strict=True)]
-            lines += [f"| {' | '.join(_cell(c) for c in cells)} |" for cells in (self.columns, rule, *self.rows)]
+            lines.append(markdown(self.rows, self.columns))
         if self.notes:
             lines += ["", *(f"- Not measured: {note}" for note in self.notes)]
         return "\n".join(lines)
+
+
+def aligned(rows: Sequence[Sequence[str]], columns: Sequence[str] = (), indent: str = "") -> str:
+    """Rows of cells below each other, columns of numbers to the right.
+
+    Args:
+        rows: cells as text, the same number in each.
+        columns: headings, or none.
+        indent: put before each line.
+
+    Example:
+        >>> print(aligned([("Dice", "0.91"), ("HD95", "12.3")], ("score", "value")))
+        score  value
+        Dice    0.91
+        HD95    12.3
+    """
+    left = [not any(column) or _is_text(column) for column in zip(*rows, strict=True)] or [True] * len(columns)
+    lines = [columns, *rows] if columns else rows
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+
+    def line(cells: Sequence[str]) -> str:
+        parts = (c.ljust(w) if text else c.rjust(w) for c, w, text in zip(cells, widths, left, strict=True))
+        return (indent + "  ".join(parts)).rstrip()
+
+    return "\n".join(map(line, lines))
+
+
+def markdown(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> str:
+    """A table of a Markdown page, columns of numbers to the right."""
+    rule = ["---" if _is_text(column) else "---:" for column in zip(*rows, strict=True)] or ["---"] * len(columns)
+    return "\n".join(f"| {' | '.join(_cell(c) for c in cells)} |" for cells in (columns, rule, *rows))
 
 
 def span(seconds: float) -> str:

@@ -1,71 +1,72 @@
-"""``bench``: measure, show, and make the page of the documentation."""
+"""``bench``: time and memory of the kernels, the networks and a bundle on this machine."""
 
 from __future__ import annotations
 
 import datetime
-import shlex
-import sys
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import functools
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
-from ..errors import UserError, reason
+from components import __version__, machine
+from components.files import write_text
+
+from ..bundle.find import bundle_names, find_bundle
+from ..data.sample import SAMPLES
+from ..errors import UserError
 from ..memory import available, given
 from ..predict.predictor import checked_device
-from . import limits
-from .guard import within_memory
-from .output import FORMAT, read_records, write_docs, write_folder, write_record
-from .plan import tables as plan_tables
-from .precision import bundle_of
+from . import bundle as training
+from . import image
+from .bundles import config
+from .plan import table as plan_table
 from .session import Row, Session, Settings
-from .tables import Record, tables
-from .works import WORKS, choose, listing
+from .tables import tables
+from .works import GROUPS, WORKS, Work, choose, listing, measure
 
 REPEATS, QUICK_REPEATS = 7, 2
-BAR = "{desc} [{n_fmt}/{total_fmt}] {elapsed}{postfix}"
-"""Progress: the work, how many are done, the time so far and what runs; works differ too much to tell the time left."""
+OF_BUNDLE = {
+    "data": "samples a second, and the share of a training's loop that waits for data",
+    "epoch": "an epoch of monai.bundle run training",
+    "image": "the first test image through the bundle's inferer",
+}
 
 
 def bench(
-    work: str = "bars",
+    work: str | None = None,
+    bundle: str | None = None,
+    dataset_dir: str | None = None,
     repeats: int | None = None,
     threads: int | None = None,
     out: str | None = None,
     quick: bool = False,
     device: str = "cpu",
-    weights: str | None = None,
     seed: int = 0,
-    from_json: str | None = None,
-    docs: str | None = None,
     plan: bool = False,
     memory: float | None = None,
     list_: bool = False,
 ) -> int:
-    """Time our kernels, networks and bundles beside MONAI's, and measure their memory.
+    """Time the kernels, the networks or a bundle on this machine, and measure their memory.
 
     Alternatives run in turns in one process after a warm-up, so that a machine whose speed drifts treats all alike;
-    times are medians, ratios the median of the ratios. Peaks of memory are measured in fresh processes. What cannot
-    run on this machine is told, and the others go on. Measure on a machine that does nothing else.
+    times are medians. Peaks of memory are measured in fresh processes. What cannot run here is listed with the reason.
+    Measure on a machine that does nothing else.
 
     Args:
-        work: all, groups (kernels, networks, pipeline, epoch, inference, scaling, memory, bars) or single works, with
-            commas between; --list names them.
+        work: all, groups (kernels, networks, memory; with --bundle also data, epoch, image) or single works, with
+            commas between; --list names them. By default kernels and networks, or what belongs to the bundle.
+        bundle: name or folder of a bundle to measure.
+        dataset_dir: its data set; by default the sample, for the bundles that have one.
         repeats: timed runs of each alternative; 7 by default, 2 with --quick.
         threads: CPU threads; by default as many as PyTorch takes.
-        out: folder for bench.json (all raw times), bench.md (tables) and pictures.
+        out: JSON file for all raw times.
         quick: tiny networks and inputs, to see that everything runs; the numbers say nothing.
-        device: cpu or cuda.
-        weights: file of trained weights of a bundle, to compare label maps in bfloat16 and float32 (networks/bfloat16).
+        device: cpu, cuda, or another accelerator that PyTorch finds here (mps, xpu).
         seed: of inputs and weights.
-        from_json: bench.json of an earlier measurement, to make tables and pictures of it without measuring; several of
-            one machine, with commas between, are joined.
-        docs: Markdown file to write as a page of the documentation; its pictures go to images/benchmarks beside it.
-        plan: only tell which batches of each bundle fit into the memory, with the time of a step if --from-json has it.
+        plan: only show which batches of the bundles fit into the memory.
         memory: GiB to plan for; by default those of this machine.
         list_: only list what there is to measure.
 
@@ -73,104 +74,43 @@ def bench(
         0, or 1 where nothing could be measured.
 
     Example:
-        scanseg bench --work kernels,networks/msvm --out results
+        scanseg bench --bundle msvm_acdc
     """
-    if list_:
-        print(listing())
-        return 0
-    sources = [] if from_json is None else [Path(name) for name in from_json.split(",")]
-    earlier = read_records(sources) if sources else None
-    if plan:
-        free = available() if memory is None else given(memory)
-        if earlier is not None and earlier["settings"]["quick"]:
-            raise UserError(
-                f"{from_json} is of a quick run, whose times and peaks say nothing: measure without --quick"
-            )
-        print("\n\n".join(table.text() for table in plan_tables(free, [] if earlier is None else earlier["rows"])))
-        return 0
-    if memory is not None:
+    if memory is not None and not plan:
         raise UserError("--memory goes with --plan")
-    if earlier is not None:
-        _check_folder(out, sources[0] if len(sources) == 1 else None)
-        _show(earlier)
-        _write(earlier, out, docs)
+    if dataset_dir is not None and bundle is None:
+        raise UserError("--dataset_dir goes with --bundle")
+    if plan:
+        bundles = [bundle] if bundle is not None else bundle_names("train.json")
+        print(plan_table(available() if memory is None else given(memory), bundles).text())
         return 0
-    names = choose(work)
-    _check_folder(out)
-    settings = _settings(repeats, threads, quick, device, weights, seed, names)
-    record = measure(names, settings, Path(out) if out else None)
-    _show(record)
-    _write(record, out, docs)
-    return int(not any("failed" not in row for row in record["rows"]))
+    works, groups = {**WORKS}, {**GROUPS}
+    if bundle is not None:
+        works, groups = {**works, **_of_bundle(bundle, dataset_dir)}, {**groups, **OF_BUNDLE}
+    if list_:
+        print(listing(works, groups))
+        return 0
+    names = choose(work or (",".join(OF_BUNDLE) if bundle is not None else "kernels,networks"), works, groups)
+    settings = checked_settings(repeats, threads, quick, device, seed)
+    if out is not None:
+        check_new(Path(out))
+    keep = functools.partial(_write, Path(out), settings) if out is not None else lambda rows: None
+    rows = measure({name: works[name] for name in names}, settings, keep)
+    for found in tables(rows):
+        print(found.text(), end="\n\n")
+    if quick:
+        print("A quick run: tiny networks and inputs, the numbers say nothing")
+    return int(not any("failed" not in row for row in rows))
 
 
-def measure(names: Sequence[str], settings: Settings, out: Path | None = None) -> dict[str, Any]:
-    """Measure works one after the other.
-
-    Args:
-        names: of the works.
-        settings: how to measure.
-        out: folder whose ``bench.json`` is written anew after each work, so that an interrupted measurement is kept.
-
-    Returns:
-        The content of ``bench.json``.
-    """
-    with (
-        _threads(settings.threads),
-        tempfile.TemporaryDirectory(prefix="scanseg-bench-") as folder,
-        tqdm(total=len(names) + 1, disable=None, bar_format=BAR) as bar,
-        within_memory(),
-    ):
-        session = Session(settings, Path(folder), bar=bar)
-        bar.set_description("machine")
-        session.machine = limits.measure(settings, session.tell)
-        bar.update()
-        record = {
-            "format": FORMAT,
-            "date": datetime.date.today().isoformat(),
-            "command": _command(sys.argv[1:]),
-            "works": list(names),
-            "settings": {key: getattr(settings, key) for key in ("repeats", "threads", "seed", "quick", "device")},
-            "machine": session.machine,
-            "rows": [],
-        }
-        for name in names:
-            bar.set_description(name)
-            record["rows"] += [{"work": name, **row} for row in _rows(name, session)]
-            if out is not None:
-                write_record(record, out)
-            bar.update()
-    return record
-
-
-def _command(words: Sequence[str]) -> str:
-    """The command line without the places of what it writes."""
-    if words[:1] != ["bench"]:
-        return "scanseg bench"
-    kept, places = ["scanseg"], ("--out", "--docs")
-    for before, word in zip(["", *words], words, strict=False):
-        if before not in places and word.partition("=")[0] not in places:
-            kept.append(word)
-    return shlex.join(kept)
-
-
-def _rows(name: str, session: Session) -> Iterator[Row]:
-    """Rows of a work; what goes wrong beside its alternatives, such as its data, is a row as well."""
-    try:
-        yield from WORKS[name].measure(session)
-    except Exception as error:  # the other works go on
-        yield {"case": name.partition("/")[2], "name": "the whole work", "ours": False, "failed": reason(error)}
-
-
-def _settings(
-    repeats: int | None,
-    threads: int | None,
-    quick: bool,
-    device: str,
-    weights: str | None,
-    seed: int,
-    names: Sequence[str],
+def checked_settings(
+    repeats: int | None, threads: int | None, quick: bool, device: str, seed: int, weights: str | None = None
 ) -> Settings:
+    """Settings from the arguments of a command.
+
+    Raises:
+        UserError: if one is out of its range.
+    """
     repeats = repeats if repeats is not None else QUICK_REPEATS if quick else REPEATS
     threads = threads if threads is not None else torch.get_num_threads()
     for flag, value in (("repeats", repeats), ("threads", threads)):
@@ -178,52 +118,51 @@ def _settings(
             raise UserError(f"--{flag} needs a whole number from 1 on, not {value!r}")
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise UserError(f"--seed needs a whole number from 0 on, not {seed!r}")
-    kind = checked_device(device).type
-    if weights is not None:
-        if "networks/bfloat16" not in names:
-            raise UserError("--weights is for networks/bfloat16: add --work networks/bfloat16")
-        bundle_of(weights)
-    return Settings(seed, bool(quick), kind, repeats, threads, weights)
+    device = device if device == machine.accelerator() else checked_device(device).type  # such as mps
+    return Settings(seed, bool(quick), device, repeats, threads, weights)
 
 
-def _check_folder(out: str | None, source: Path | None = None) -> None:
+def check_new(path: Path) -> None:
     """Refuse to write over another measurement."""
-    if out is None:
-        return
-    folder, file = Path(out), Path(out) / "bench.json"
-    if folder.is_file():
-        raise UserError(f"--out {out} is a file: give a folder")
-    if file.is_file() and (source is None or file.resolve() != source.resolve()):
-        raise UserError(f"{file} holds a measurement already: choose another folder with --out, or delete it")
+    if path.is_dir():
+        raise UserError(f"--out {path} is a folder: give a file")
+    if path.exists():
+        raise UserError(f"{path} is there already: give another file with --out, or delete it")
 
 
-def _write(record: Record, out: str | None, docs: str | None) -> None:
-    if out is not None:
-        write_record(record, Path(out))
-        write_folder(record, Path(out))
-        print(f"{out} has bench.json, bench.md and the pictures")
-    if docs is not None:
-        write_docs(record, Path(docs))
-        print(f"{docs} is written")
+def _of_bundle(bundle: str, dataset_dir: str | None) -> Mapping[str, Work]:
+    root, content = config(bundle)
+    if dataset_dir is None and root.name not in SAMPLES:
+        raise UserError(f"there is no sample for {root.name}: give its data set with --dataset_dir")
+    if dataset_dir is not None and not (Path(dataset_dir) / "datalist.json").is_file():
+        raise UserError(f"--dataset_dir {dataset_dir}: there is no datalist.json in it")
+    name = str(find_bundle(bundle))
+
+    def folder(session: Session) -> Callable[[], Path]:
+        return lambda: Path(dataset_dir) if dataset_dir is not None else session.sample(root.name)
+
+    def values(session: Session) -> dict[str, Any]:
+        return training.short_training(content, session.settings)
+
+    return {
+        f"data/{root.name}": Work("its data", lambda s: training.measure_data(s, name, folder(s), values(s))),
+        f"epoch/{root.name}": Work("an epoch", lambda s: training.measure_epoch(s, name, folder(s), values(s))),
+        f"image/{root.name}": Work("an image", lambda s: image.measure(s, name, folder(s))),
+    }
 
 
-def _show(record: Record) -> None:
-    found = tables(record)
-    for group in sorted(found, key=lambda name: name == "bars"):  # the summary last, where it is seen
-        for table in found[group]:
-            print(table.text(), end="\n\n")
-    failed = sum("failed" in row for row in record["rows"])
-    if failed:
-        print(f"{failed} of {len(record['rows'])} measurements were not possible, see !")
-    if record["settings"]["quick"]:
-        print("A quick run: tiny networks and inputs, the numbers say nothing")
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def _write(path: Path, settings: Settings, rows: list[Row]) -> None:
+    """Write what is measured so far."""
+    record = {
+        "date": datetime.date.today().isoformat(),
+        "machine": {
+            "cpu": machine.cpu_model(),
+            "cores": machine.cores(),
+            "memory_bytes": machine.memory_bytes(),
+            "device": settings.device,
+        },
+        "versions": {"scanseg": __version__, **machine.versions()},
+        "settings": {key: getattr(settings, key) for key in ("repeats", "threads", "seed", "quick")},
+        "rows": rows,
+    }
+    write_text(path, json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n")

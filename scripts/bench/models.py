@@ -1,14 +1,13 @@
-"""The networks that are compared: ours, and MONAI's for the same images and, where they take one, the same plan."""
+"""The networks that are measured, and the images that they get."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from monai.networks.nets import UNETR, DynUNet, SegResNet, SwinUNETR
 from torch import Tensor, nn
 
 from components.networks import MSVMUNet, XLSTMUNet
@@ -21,8 +20,7 @@ from .session import Settings
 from .timing import Run
 
 MSVM, BOT, ENC = "MSVM-UNet", "xLSTM-UNet Bot", "xLSTM-UNet Enc"
-OURS = (MSVM, BOT, ENC)
-PEERS = ("DynUNet", "SegResNet", "SwinUNETR", "UNETR")
+NETWORKS = (MSVM, BOT, ENC)
 PLANS = ("slices", "mri", "endoscopy")
 MODES = ("inference", "inference, bfloat16", "training", "training, use_checkpoint", "training, bfloat16")
 
@@ -104,34 +102,27 @@ def build(name: str, plan: NetworkPlan, size: Sequence[int] | None = None, use_c
     """Make a network with random weights.
 
     Args:
-        name: one of :data:`OURS` or :data:`PEERS`.
+        name: one of :data:`NETWORKS`.
         plan: its input and stages.
         size: of the input, where it is not the planned one.
-        use_checkpoint: recompute activations in the backward pass; of our networks only.
+        use_checkpoint: recompute activations in the backward pass.
 
     Raises:
         ValueError: if there is no such network, or it does not take the size.
     """
-    check_choice("network", name, (*OURS, *PEERS))
+    check_choice("network", name, NETWORKS)
     patch, quick = tuple(size or plan.patch_size), plan.quick
     common = {"spatial_dims": plan.dims, "in_channels": plan.in_channels, "out_channels": plan.out_channels}
     if name == MSVM:
         tiny = {"features": (8, 16, 32, 64), "depths": (1, 1, 1, 1)} if quick else {}
         return MSVMUNet(plan.in_channels, plan.out_channels, use_checkpoint=use_checkpoint, **tiny)
-    if name in (BOT, ENC):
-        stages = {"features": plan.features, "kernel_sizes": plan.kernel_sizes, "strides": plan.strides}
-        variant = "bot" if name == BOT else "enc"
-        return XLSTMUNet(**common, variant=variant, patch_size=patch, **stages, use_checkpoint=use_checkpoint)
-    if name == "DynUNet":
-        # kernel_size, strides, upsample_kernel_size, filters
-        stages = (plan.kernel_sizes, plan.strides, plan.strides[1:], plan.features)
-        return DynUNet(plan.dims, plan.in_channels, plan.out_channels, *stages, res_block=True)
-    if name == "SegResNet":
-        return SegResNet(**common, init_filters=8 if quick else 32)
-    if name == "SwinUNETR":
-        return SwinUNETR(**common, feature_size=12 if quick else 48)
-    tiny = {"feature_size": 4, "hidden_size": 24, "mlp_dim": 24, "num_heads": 2} if quick else {}
-    return UNETR(**common, img_size=patch, **tiny)
+    stages = {"features": plan.features, "kernel_sizes": plan.kernel_sizes, "strides": plan.strides}
+    variant = "bot" if name == BOT else "enc"
+    return XLSTMUNet(**common, variant=variant, patch_size=patch, **stages, use_checkpoint=use_checkpoint)
+
+
+Build = Callable[..., nn.Module]
+"""Makes a network, as :func:`build` does."""
 
 
 def run(network: nn.Module, x: Tensor, mode: str) -> Run:
@@ -166,7 +157,15 @@ def run(network: nn.Module, x: Tensor, mode: str) -> Run:
     return step
 
 
-def prepare(name: str, plan_name: str, mode: str, batch: int, size: Sequence[int] | None, settings: Settings) -> Run:
+def prepare(
+    name: str,
+    plan_name: str,
+    mode: str,
+    batch: int,
+    size: Sequence[int] | None,
+    settings: Settings,
+    build: Build = build,
+) -> Run:
     """Make a network and an input, and return the run; the same seed gives the same weights and numbers.
 
     Args:
@@ -176,8 +175,9 @@ def prepare(name: str, plan_name: str, mode: str, batch: int, size: Sequence[int
         batch: images in the input.
         size: of the input; the planned one by default.
         settings: device, seed, whether quick.
+        build: makes the network.
     """
-    return run(*make(name, plan_name, batch, size, settings, "use_checkpoint" in mode), mode)
+    return run(*make(name, plan_name, batch, size, settings, "use_checkpoint" in mode, build), mode)
 
 
 def make(
@@ -187,6 +187,7 @@ def make(
     size: Sequence[int] | None,
     settings: Settings,
     use_checkpoint: bool = False,
+    build: Build = build,
 ) -> tuple[nn.Module, Tensor]:
     """Make a network and an input on the device; see :func:`prepare` and :func:`build`."""
     torch.manual_seed(settings.seed)

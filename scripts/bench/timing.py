@@ -88,5 +88,5 @@ def median_ratio(ours: Sequence[float], other: Sequence[float]) -> float:
 
 def synchronise(device: str) -> None:
     """Wait until a device has done all that it was asked for."""
-    if device == "cuda":
-        torch.cuda.synchronize()
+    if device != "cpu":
+        torch.accelerator.synchronize()

@@ -1,18 +1,28 @@
-"""The table of what can be measured, in groups."""
+"""Works: what can be measured, in groups; and measuring them one after the other."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
 
 from components.kernels import operators
 from components.validation import check_choice
 
-from . import bars, inference, kernels, memory, networks, precision, processes, scaling, training
-from .bundles import RECIPES
-from .models import BOT, ENC, MSVM
-from .session import Row, Session
+from ..errors import reason
+from ..tables import aligned
+from . import kernels, memory, networks
+from .guard import within_memory
+from .session import Row, Session, Settings
+
+BAR = "{desc} [{n_fmt}/{total_fmt}] {elapsed}{postfix}"
+"""Progress: the work, how many are done, the time so far and what runs; works differ too much to tell the time left."""
 
 
 @dataclass(frozen=True)
@@ -28,61 +38,35 @@ class Work:
     measure: Callable[[Session], Iterator[Row]]
 
 
-GROUPS = {
-    "kernels": "every back end of the operators beside the default one, the definition and the speed of the memory",
-    "networks": "forward pass, training step and peak memory beside MONAI's networks; bfloat16 beside float32",
-    "pipeline": "samples a second, and the share of a training's loop that waits for data",
-    "epoch": "an epoch of monai.bundle run training on the sample",
-    "inference": "a whole image of the sample through the bundle's inferer",
-    "scaling": "growth with tokens, size and batch, and what threads bring",
-    "processes": "bytes that processes exchange in a step, and what many of them can reach",
-    "memory": "peak memory by patch, batch and mode, each in a fresh process",
-    "bars": "the ratios, shares and peaks that the project holds itself to",
-}
-
-
-def _bars(*arguments: object) -> Callable[[Session], Iterator[Row]]:
-    return lambda session: bars.measure_pairs(session, *arguments)
-
-
-def _bound(function: Callable[..., Iterator[Row]], first: object) -> Callable[[Session], Iterator[Row]]:
+def bound(function: Callable[..., Iterator[Row]], first: object) -> Callable[[Session], Iterator[Row]]:
+    """A function whose first argument is known."""
     return functools.partial(function, first)
 
 
+GROUPS = {
+    "kernels": "every back end of the operators",
+    "networks": "forward pass, training step and peak memory of our networks",
+    "memory": "peak memory by patch, batch and mode, each in a fresh process",
+}
+KERNELS = {f"kernels/{op}": Work(f"back ends of {op}", bound(kernels.measure, op)) for op in operators()}
+MEMORY = {f"memory/{n}": Work(f"memory of {g.name}", bound(memory.measure, g)) for n, g in memory.GRIDS.items()}
 WORKS: dict[str, Work] = {
-    **{f"kernels/{op}": Work(f"back ends of {op}", _bound(kernels.measure, op)) for op in operators()},
-    "networks/msvm": Work("MSVM-UNet beside MONAI's 2D networks, 224²", networks.measure_msvm),
-    "networks/mri": Work("xLSTM-UNet Bot and Enc beside MONAI's 3D networks", networks.measure_mri),
-    "networks/endoscopy": Work("xLSTM-UNet Bot and Enc in 2D", networks.measure_endoscopy),
-    "networks/compile": Work("our networks compiled by torch.compile", networks.measure_compile),
-    "networks/bfloat16": Work("bfloat16 autocast beside float32; label maps with --weights", precision.measure),
-    **{f"pipeline/{b}": Work(f"data of {b}", _bound(training.measure_pipeline, b)) for b in RECIPES},
-    **{f"epoch/{b}": Work(f"an epoch of {b}", _bound(training.measure_epoch, b)) for b in RECIPES},
-    **{f"inference/{b}": Work(f"an image through {b}", _bound(inference.measure, b)) for b in RECIPES},
-    "scaling/mlstm": Work("mlstm over tokens", scaling.measure_mlstm),
-    "scaling/cross_scan": Work("cross_selective_scan over the size of the image", scaling.measure_cross_scan),
-    "scaling/size": Work("networks over the size of the slice", scaling.measure_size),
-    "scaling/batch": Work("networks over the batch", scaling.measure_batch),
-    "scaling/threads": Work("networks over threads", scaling.measure_threads),
-    "processes/exchange": Work("bytes of a training step between processes", processes.measure),
-    **{f"memory/{n}": Work(f"memory of {g.name}", _bound(memory.measure, g)) for n, g in memory.GRIDS.items()},
-    "bars/msvm_forward": Work("MSVM-UNet and SwinUNETR", _bars("slices", (MSVM, "SwinUNETR"), "inference", 1)),
-    "bars/msvm_step": Work("MSVM-UNet and SwinUNETR, training", _bars("slices", (MSVM, "SwinUNETR"), "training", 2)),
-    "bars/mri": Work("xLSTM-UNet Bot and Enc and DynUNet", _bars("mri", (BOT, ENC, "DynUNet"), "inference", 1)),
-    "bars/mlstm": Work("mlstm at twice the tokens", bars.measure_mlstm),
-    "bars/vil_share": Work("ViL layers' share of Enc 3D", bars.measure_vil_share),
-    "bars/enc_memory": Work("peak memory of Enc 3D", bars.measure_enc_memory),
-    "bars/cross_scan": Work("four-path scan beside the speed of the memory", bars.measure_cross_scan),
-    "bars/bfloat16": Work("bfloat16 beside float32", lambda s: precision.measure(s, (MSVM, BOT), agree=False)),
+    **KERNELS,
+    **{f"networks/{n}": Work(about, bound(networks.measure, n)) for n, (*_, about) in networks.CASES.items()},
+    **MEMORY,
 }
 """By ``group/name``, in the order in which they are measured and shown."""
 
 
-def choose(asked: str | Sequence[str]) -> list[str]:
+def choose(
+    asked: str | Sequence[str], works: Mapping[str, Work] = WORKS, groups: Mapping[str, str] = GROUPS
+) -> list[str]:
     """Names of the works that were asked for, in the order of the table, each once.
 
     Args:
         asked: "all", groups and works, with commas between or as a list.
+        works: the table.
+        groups: what each group is.
 
     Raises:
         ValueError: if there is no such group or work; it tells the closest.
@@ -91,20 +75,69 @@ def choose(asked: str | Sequence[str]) -> list[str]:
     words = [word.strip() for word in words]
     for word in words:
         group, slash, _ = word.partition("/")
-        if slash and group in GROUPS:
-            check_choice("work", word, [name for name in WORKS if name.startswith(f"{group}/")])
-        elif meant := [name for name in WORKS if name.endswith(f"/{word}")]:
+        if slash and group in groups:
+            check_choice("work", word, [name for name in works if name.startswith(f"{group}/")])
+        elif meant := [name for name in works if name.endswith(f"/{word}")]:
             raise ValueError(f"unknown work '{word}', did you mean {' or '.join(meant)}?")
         else:
-            check_choice("work", word, ["all", *GROUPS])
-    return [name for name in WORKS if "all" in words or name in words or name.partition("/")[0] in words]
+            check_choice("work", word, ["all", *groups])
+    return [name for name in works if "all" in words or name in words or name.partition("/")[0] in words]
 
 
-def listing() -> str:
+def listing(works: Mapping[str, Work] = WORKS, groups: Mapping[str, str] = GROUPS) -> str:
     """All groups and works with what they are, as text."""
     lines = []
-    for group, about in GROUPS.items():
+    for group, about in groups.items():
         lines.append(f"{group}: {about}")
-        mine = {name: work for name, work in WORKS.items() if name.startswith(f"{group}/")}
-        lines += [f"  {name:<32} {work.about}" for name, work in mine.items()]
+        mine = [(name, work.about) for name, work in works.items() if name.startswith(f"{group}/")]
+        lines.append(aligned(mine, indent="  "))
     return "\n".join([*lines, "all: all of them"])
+
+
+def measure(
+    works: Mapping[str, Work],
+    settings: Settings,
+    keep: Callable[[list[Row]], None] = lambda rows: None,
+    prepare: Callable[[Session], None] = lambda session: None,
+) -> list[Row]:
+    """Measure works one after the other; one that fails is a row as well, and the others go on.
+
+    Args:
+        works: by name.
+        settings: how to measure.
+        keep: is given all rows after each work, so that an interrupted measurement is kept.
+        prepare: is called before the first work.
+    """
+    rows: list[Row] = []
+    with (
+        _threads(settings.threads),
+        tempfile.TemporaryDirectory(prefix="scanseg-bench-") as folder,
+        tqdm(total=len(works), disable=None, bar_format=BAR) as bar,
+        within_memory(),
+    ):
+        session = Session(settings, Path(folder), bar=bar)
+        prepare(session)
+        for name, work in works.items():
+            bar.set_description(name)
+            rows += [{"work": name, **row} for row in _rows(name, work, session)]
+            keep(rows)
+            bar.update()
+    return rows
+
+
+def _rows(name: str, work: Work, session: Session) -> Iterator[Row]:
+    """Rows of a work; what goes wrong beside its alternatives, such as its data, is a row as well."""
+    try:
+        yield from work.measure(session)
+    except Exception as error:  # the other works go on
+        yield {"case": name.partition("/")[2], "name": "the whole work", "ours": False, "failed": reason(error)}
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

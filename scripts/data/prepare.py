@@ -14,6 +14,7 @@ from components.images.orientation import DISPLAY, checked_axcodes
 from components.validation import check_choice
 
 from ..errors import UserError
+from ..tables import aligned
 from .dataset import Dataset, check_free, is_complete, read_json
 from .layouts import ConversionPlan, Converter, Layout, RawCase, recognise
 from .work import process_count, work
@@ -178,9 +179,8 @@ def _finish(folder: Path, plan: ConversionPlan, records: dict[str, dict[str, Any
 def _summary(folder: Path, dataset: Dataset) -> str:
     found = dataset.details["classes_found"]
     counts = ", ".join(f"{len(items)} {part}" for part, items in dataset.lists.items())
-    width = max(map(len, ("class", *found)))
-    lines = [f"{folder} is ready: {dataset.name} ({counts})", f"{'class':<{width}}  {'cases':>6}  {'voxels':>14}"]
-    lines += [f"{name:<{width}}  {number['cases']:>6}  {number['voxels']:>14,}" for name, number in found.items()]
+    rows = [(name, f"{number['cases']:,}", f"{number['voxels']:,}") for name, number in found.items()]
+    lines = [f"{folder} is ready: {dataset.name} ({counts})", aligned(rows, ("class", "cases", "voxels"))]
     if absent := [name for name, number in found.items() if not number["cases"]]:
         lines.append(f"note: no case has {', '.join(absent)}")
     return "\n".join([*lines, dataset.caution] if dataset.caution else lines)

@@ -13,6 +13,7 @@ import numpy as np
 
 from components import __version__
 
+from ..tables import aligned
 from .measure import Measurement
 from .plan import Choice, Plan
 
@@ -150,19 +151,19 @@ def readme(bundle: NewBundle) -> str:
 
 
 def _rows(rows: Sequence[Choice]) -> list[str]:
-    width = max(len(row.name) for row in rows)
-    return [f"  {row.name:<{width}}  {row.value}" + (f"  ({row.why})" if row.why else "") for row in rows]
+    cells = [(row.name, row.value + (f"  ({row.why})" if row.why else "")) for row in rows]
+    return [aligned(cells, indent="  ")]
 
 
 def _class_lines(found: Measurement) -> list[str]:
     if not found.counts:
         return [f"Classes: {', '.join(found.classes[1:])}, made of the instances"]
     unit = "voxels" if found.spatial_dims == 3 else "pixels"
-    width = max(len("Class"), *map(len, found.counts))
-    lines = [f"{'Class':<{width + 4}}  {'cases':>6}  {unit:>14}"]
-    for number, (name, (cases, voxels)) in enumerate(found.counts.items(), start=1):
-        lines.append(f"{number:>3} {name:<{width}}  {cases:>6}  {voxels:>14,}")
-    return lines
+    rows = [
+        (str(number), name, f"{cases:,}", f"{voxels:,}")
+        for number, (name, (cases, voxels)) in enumerate(found.counts.items(), start=1)
+    ]
+    return [aligned(rows, ("", "Class", "cases", unit))]
 
 
 def _channels(names: Sequence[str]) -> str:

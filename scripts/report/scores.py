@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..tables import aligned
 from .published import Published
 
 
@@ -123,11 +124,8 @@ def plain_table(metrics: Mapping[str, Any], found: Iterable[Column]) -> str:
         found: columns to show.
     """
     found = list(found)
-    rows = [["Class", *(column.heading for column in found)]]
-    for name, scores in [*metrics["classes"].items(), ("Mean", metrics["mean"])]:
-        rows.append([name, *(column.text(scores["strict"][column.key]) for column in found)])
-    first, *others = (max(map(len, cells)) for cells in zip(*rows, strict=True))
-    return "\n".join(
-        "  ".join([f"{row[0]:<{first}}", *(f"{cell:>{width}}" for cell, width in zip(row[1:], others, strict=True))])
-        for row in rows
-    )
+    rows = [
+        [name, *(column.text(scores["strict"][column.key]) for column in found)]
+        for name, scores in [*metrics["classes"].items(), ("Mean", metrics["mean"])]
+    ]
+    return aligned(rows, ["Class", *(column.heading for column in found)])

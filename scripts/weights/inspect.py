@@ -20,6 +20,7 @@ from ..bundle.find import ROOT, bundles_in
 from ..data.dataset import read_json
 from ..errors import UserError
 from ..hashes import hexdigest
+from ..tables import aligned
 from .convert import SHORTCUTS, build_network, flags_of
 from .files import Contents, Refused, read
 from .fitting import explain, shapes_of
@@ -151,19 +152,20 @@ def _refused(path: Path, error: Refused, json: bool) -> int:
         rows = [vars(found) for found in globals_]
         print(json_text.dumps({"file": str(path), "refused": str(error), "globals": rows}, indent=2))
     else:
-        for found in globals_:
-            print(f"  {found.verdict:9}  {found.name}{f': {found.reason}' if found.reason else ''}")
+        if globals_:
+            cells = [(g.verdict, f"{g.name}{f': {g.reason}' if g.reason else ''}") for g in globals_]
+            print(aligned(cells, indent="  "))
     print(f"{PROGRAM}: {error}", file=sys.stderr)
     return 1
 
 
 def _print(record: dict[str, Any]) -> None:
     rows = [
-        (t["name"], " × ".join(map(str, t["shape"])) or "number", t["dtype"], t["bytes"]) for t in record["tensors"]
+        (t["name"], " × ".join(map(str, t["shape"])) or "number", t["dtype"], f"{t['bytes']} bytes")
+        for t in record["tensors"]
     ]
-    widths = [max((len(str(row[column])) for row in rows), default=0) for column in range(4)]
-    for name, shape, dtype, size in rows:
-        print(f"  {name:<{widths[0]}}  {shape:<{widths[1]}}  {dtype:<{widths[2]}}  {size:>{widths[3]}} bytes")
+    if rows:
+        print(aligned(rows, indent="  "))
     for place, (name, text) in enumerate(record["metadata"].items()):
         if place == SHOWN:
             print(f"  … {len(record['metadata']) - SHOWN} more values: --json shows all")

@@ -10,6 +10,7 @@ from components.files import replacing, write_text
 
 from ..errors import UserError
 from ..hashes import hexdigest
+from ..tables import markdown
 from .archive import SUMS
 from .contents import git
 from .entries import Entry, Index, write_index
@@ -62,12 +63,10 @@ def notes(released: list[Entry], changelog: str) -> str:
         released: entries of the index.
         changelog: text of CHANGELOG.md.
     """
-    rows = [
-        "| {name} | {version} | {weights[kind]} | {changelog} | `{sha256}` |".format_map(entry) for entry in released
-    ]
-    table = ["| bundle | version | weights | new | sha256 of the zip |", "| --- | --- | --- | --- | --- |", *rows]
+    rows = [(e["name"], e["version"], e["weights"]["kind"], e["changelog"], f"`{e['sha256']}`") for e in released]
+    table = markdown(rows, ("bundle", "version", "weights", "new", "sha256 of the zip"))
     section = _section(changelog, {entry["components_version"] for entry in released})
-    return "\n".join(["# Release notes", "", *table, "", section]).rstrip() + "\n"
+    return "\n".join(["# Release notes", "", table, "", section]).rstrip() + "\n"
 
 
 def _section(changelog: str, versions: set[str]) -> str:

@@ -3,100 +3,104 @@
 import json
 
 import pytest
-from bench_records import record, row
+import torch
 
-from scripts.bench import command
-from scripts.bench.works import WORKS, Work
+from components.kernels import backends, operators
+from scripts.bench import memory, works
+from scripts.bench.works import GROUPS, WORKS, Work, choose
 from scripts.cli import main
 
 
 @pytest.fixture
-def works(monkeypatch):
-    """Works that measure nothing."""
+def two_works(monkeypatch):
+    """Works that measure nothing; the second one breaks."""
 
     def good(session):
         yield {"case": "c", "name": "a", "ours": True, "seconds": [1.0]}
 
     def half(session):
-        yield {"case": "c", "name": "a", "ours": True, "seconds": [1.0]}
+        yield from good(session)
         raise RuntimeError("the data are gone")
-
-    def interrupted(session):
-        raise KeyboardInterrupt
 
     def bad(session):
         raise MemoryError
 
-    for name, measure in {"msvm": good, "mri": half, "endoscopy": interrupted, "bfloat16": bad}.items():
+    for name, measure in {"msvm": good, "mri_bot": half, "mri_enc": bad}.items():
         monkeypatch.setitem(WORKS, f"networks/{name}", Work(name, measure))
-    monkeypatch.setattr(command.limits, "measure", lambda settings, tell: record()["machine"])
 
 
-def rows(folder):
-    return json.loads((folder / "bench.json").read_text(encoding="utf-8"))["rows"]
-
-
-def test_work_that_breaks_is_told_and_the_others_go_on(works, tmp_path, capsys):
-    assert main(["bench", "--work", "networks/mri,networks/msvm", "--out", str(tmp_path)]) == 0
-    found = rows(tmp_path)
-    assert [(r["work"], r["name"]) for r in found] == [
+def test_work_that_breaks_is_told_and_the_others_go_on(two_works, tmp_path, capsys):
+    out = tmp_path / "bench.json"
+    before = torch.get_num_threads()
+    words = ["bench", "--work", "networks/mri_bot,networks/msvm", "--threads", str(before + 1), "--out", str(out)]
+    assert main(words) == 0
+    record = json.loads(out.read_text(encoding="utf-8"))
+    assert [(r["work"], r["name"]) for r in record["rows"]] == [
         ("networks/msvm", "a"),
-        ("networks/mri", "a"),
-        ("networks/mri", "the whole work"),
+        ("networks/mri_bot", "a"),
+        ("networks/mri_bot", "the whole work"),
     ]
-    told = capsys.readouterr().out
-    assert "! the whole work (mri): RuntimeError: the data are gone" in told
-    assert "1 of 3 measurements were not possible" in told
+    assert record["settings"]["threads"] == before + 1
+    assert torch.get_num_threads() == before
+    assert "! the whole work (mri_bot): RuntimeError: the data are gone" in capsys.readouterr().out
+    assert main(words) == 2
+    assert "is there already: give another file" in capsys.readouterr().err
 
 
-def test_status_where_nothing_could_be_measured(works, capsys):
-    assert main(["bench", "--work", "networks/bfloat16"]) == 1
+def test_status_where_nothing_could_be_measured(two_works, capsys):
+    assert main(["bench", "--work", "networks/mri_enc"]) == 1
     assert "it needs more memory than is free" in capsys.readouterr().out
 
 
-def test_interrupted_measurement_is_kept(works, tmp_path, capsys):
-    assert main(["bench", "--work", "networks", "--out", str(tmp_path)]) == 130
-    assert {r["work"] for r in rows(tmp_path)} == {"networks/msvm", "networks/mri"}
-    assert main(["bench", "--from-json", str(tmp_path / "bench.json"), "--out", str(tmp_path)]) == 0
-    assert (tmp_path / "bench.md").is_file()
+def test_everything_runs_on_tiny_networks(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(memory, "MODES", memory.MODES[:1])
+    out = tmp_path / "bench.json"
+    words = ["bench", "--work", "kernels,networks,memory/msvm", "--quick", "--repeats", "1", "--threads", "1"]
+    assert main([*words, "--out", str(out)]) == 0
+    rows = json.loads(out.read_text(encoding="utf-8"))["rows"]
+    assert [row for row in rows if "failed" in row] == []
+    assert {row["work"] for row in rows} == set(choose("kernels,networks,memory/msvm"))
+    for op in operators():
+        same = [row for row in rows if row["work"] == f"kernels/{op}"]
+        expected = {b.name for b in backends(op) if b.available and "cpu" in b.devices}
+        for case in {row["case"] for row in same}:
+            mine = [row for row in same if row["case"] == case]
+            assert {row["name"] for row in mine} == expected
+            assert sum(row["ours"] for row in mine) == 1
+    assert all(row["peak_bytes"] > 50_000_000 for row in rows if not row["work"].startswith("kernels/"))
+    told = capsys.readouterr().out
+    assert "msvm" in told
+    assert "A quick run" in told
 
 
-def test_other_measurement_is_not_written_over(works, tmp_path, capsys):
-    words = ["bench", "--work", "networks/msvm", "--out", str(tmp_path)]
-    assert main(words) == 0
-    before = (tmp_path / "bench.json").read_bytes()
-    assert main(words) == 2
-    assert "holds a measurement already: choose another folder" in capsys.readouterr().err
-    other = tmp_path / "other.json"
-    other.write_text(json.dumps(record()), encoding="utf-8")
-    assert main(["bench", "--from-json", str(other), "--out", str(tmp_path)]) == 2
-    assert (tmp_path / "bench.json").read_bytes() == before
+def test_bundle_of_ones_own(tmp_path, capsys, monkeypatch):
+    asked = []
 
+    def record(*arguments):
+        asked.append(arguments[1:3])
+        return []
 
-def test_threads_are_those_of_before_afterwards(works):
-    import torch
-
-    before = torch.get_num_threads()
-    assert main(["bench", "--work", "networks/msvm", "--threads", str(before + 1)]) == 0
-    assert torch.get_num_threads() == before
+    for name in ("training.measure_data", "training.measure_epoch", "image.measure"):
+        monkeypatch.setattr(f"scripts.bench.command.{name}", record)
+    (tmp_path / "datalist.json").write_text("{}")
+    assert main(["bench", "--bundle", "msvm_acdc", "--dataset_dir", str(tmp_path)]) == 1
+    assert len(asked) == 3
+    assert all(bundle.endswith("msvm_acdc") and data() == tmp_path for bundle, data in asked)
 
 
 def test_list(capsys):
-    assert main(["bench", "--list"]) == 0
+    assert main(["bench", "--list", "--bundle", "msvm_acdc"]) == 0
     told = capsys.readouterr().out
-    assert all(f"  {name} " in told for name in WORKS)
+    assert all(name in told for name in (*WORKS, *GROUPS, "epoch/msvm_acdc"))
 
 
-def test_plan(capsys, tmp_path):
+def test_plan(capsys):
     assert main(["bench", "--plan", "--memory", "24"]) == 0
     told = capsys.readouterr().out
     assert "24.0 GiB" in told
     assert "xlstm_abdomen_mri_3d" in told
-    measured = row("pipeline/msvm_acdc", "msvm_acdc", "", step_seconds=[4.0], overrides={"batch_size": 3, "amp": False})
-    path = tmp_path / "bench.json"
-    path.write_text(json.dumps(record(measured)), encoding="utf-8")
-    assert main(["bench", "--plan", "--from-json", str(path)]) == 0
-    assert "4.00 s, batch of 3" in capsys.readouterr().out
+    assert main(["bench", "--plan", "--memory", "24", "--bundle", "msvm_acdc"]) == 0
+    assert "xlstm" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -109,11 +113,10 @@ def test_plan(capsys, tmp_path):
         (["--seed", "-1"], "--seed needs a whole number from 0 on, not -1"),
         (["--device", "gpu"], "--device 'gpu' is not known"),
         (["--memory", "3"], "--memory goes with --plan"),
-        (["--plan", "--memory", "none"], "--memory needs a number, not 'none'"),
-        (["--weights", "model.pt"], "--weights is for networks/bfloat16"),
-        (["--work", "networks", "--weights", "nowhere.pt"], "--weights nowhere.pt: there is no such file"),
-        (["--from-json", "nowhere.json"], "No such file or directory: nowhere.json"),
-        (["--out", __file__], "is a file: give a folder"),
+        (["--dataset_dir", "D"], "--dataset_dir goes with --bundle"),
+        (["--bundle", "msvm_acdc", "--dataset_dir", "nowhere"], "there is no datalist.json in it"),
+        (["--plan", "--memory", "none"], "--memory needs a number"),
+        (["--out", "."], "is a folder: give a file"),
     ],
 )
 def test_wrong_words(words, told, capsys):
@@ -123,24 +126,22 @@ def test_wrong_words(words, told, capsys):
     assert captured.err.count("\n") == 1
 
 
+def test_choice_of_works():
+    assert choose("all") == list(WORKS)
+    assert {name.partition("/")[0] for name in WORKS} == set(GROUPS)
+    assert choose("kernels") == list(works.KERNELS)
+    assert choose("memory/msvm, kernels/mlstm,memory/msvm") == ["kernels/mlstm", "memory/msvm"]
+
+
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("word", "told"),
     [
-        ("[]", "is no measurement of `scanseg bench`"),
-        ("{", "is not valid JSON"),
-        (json.dumps({"format": 1}), "it has no date"),
-        (json.dumps({**record(), "format": 99}), "has the format 99, not 1: measure again"),
+        ("kernels/mlst", "did you mean 'kernels/mlstm'"),
+        ("kernls/mlstm", "unknown work 'kernls/mlstm'"),
+        ("msvm", "did you mean networks/msvm or memory/msvm"),
+        ("kernels,,networks", "unknown work ''"),
     ],
 )
-def test_wrong_json(content, told, tmp_path, capsys):
-    path = tmp_path / "bench.json"
-    path.write_text(content, encoding="utf-8")
-    assert main(["bench", "--from-json", str(path)]) == 2
-    assert told in capsys.readouterr().err
-
-
-def test_quick_run_is_nothing_to_plan_by(tmp_path, capsys):
-    path = tmp_path / "bench.json"
-    path.write_text(json.dumps(record(quick=True)), encoding="utf-8")
-    assert main(["bench", "--plan", "--from-json", str(path)]) == 2
-    assert "is of a quick run" in capsys.readouterr().err
+def test_unknown_works(word, told):
+    with pytest.raises(ValueError, match=told):
+        choose(word)

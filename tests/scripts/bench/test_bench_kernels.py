@@ -20,7 +20,7 @@ def test_result_has_the_shape_of_the_first_tensor(op):
 
 
 def test_bytes_by_hand():
-    case = kernel_cases.Case("", {"x": torch.zeros(10), "w": torch.zeros(3, dtype=torch.float64)})
+    case = kernel_cases.KernelCase("", {"x": torch.zeros(10), "w": torch.zeros(3, dtype=torch.float64)})
     assert kernels.least_bytes("op", case, kernel_cases.FORWARD) == (40 + 24) + 40
     assert kernels.least_bytes("op", case, kernel_cases.BACKWARD) == 104 + 104 + 64
 
@@ -35,7 +35,7 @@ def test_gradients_of_all_tensors_are_asked_for(monkeypatch):
 
 def test_back_end_that_cannot_do_a_size_is_told(tmp_path, monkeypatch):
     small = kernel_cases.mlstm_case(64, QUICK)
-    case = kernel_cases.Case(small.title, small.tensors, {}, {"naive": "too large for it"})
+    case = kernel_cases.KernelCase(small.title, small.tensors, {}, {"naive": "too large for it"})
     monkeypatch.setitem(kernel_cases.CASES, "mlstm", lambda settings: [case])
     rows = [row for row in kernels.measure("mlstm", Session(QUICK, tmp_path)) if row["name"] == "naive"]
     assert [row["failed"] for row in rows] == ["too large for it"] * 2

@@ -5,7 +5,7 @@ import pytest
 import torch
 from monai.metrics import compute_dice
 
-from scripts.bench import precision
+from benchmarks import precision
 from scripts.bench.session import Session, Settings
 from scripts.bundle.inference import InferenceBundle
 from scripts.errors import UserError

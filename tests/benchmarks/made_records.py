@@ -15,9 +15,9 @@ def machine(**cpu):
 
 def record(*rows, quick=False, **cpu):
     return {
-        "format": 1,
+        "format": 2,
         "date": "2026-01-31",
-        "command": "scanseg bench --work all",
+        "command": "python -m benchmarks --work all",
         "works": sorted({row["work"] for row in rows}),
         "settings": {"repeats": 3, "threads": 2, "seed": 0, "quick": quick, "device": "cpu"},
         "machine": machine(**cpu),

@@ -12,10 +12,9 @@ from torch.nn import functional as F
 
 from components import __version__, machine
 from components.kernels import default_backend, operators
-
-from ..errors import reason
-from .session import Settings
-from .timing import once
+from scripts.bench.session import Settings
+from scripts.bench.timing import once
+from scripts.errors import reason
 
 ROUNDS = 5
 

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch
 from torch import Tensor
 
-from ..bundle.inference import InferenceBundle
-from ..data.dataset import read_json
-from ..errors import reason
-from .bundles import RECIPES, overrides, own_network, peer
-from .child import in_child, peak_bytes
-from .session import Row, Session, Settings
-from .timing import Run
+from scripts.bench import image as whole_image
+from scripts.bench.child import in_child, peak_bytes
+from scripts.bench.session import Row, Session, Settings
+from scripts.bench.timing import Run
+from scripts.errors import reason
 
-MOST_ROUNDS = 3
-"""An image takes minutes."""
+from .bundles import RECIPES, overrides, own_network, peer
 
 
 def measure(bundle: str, session: Session) -> Iterator[Row]:
@@ -27,8 +23,7 @@ def measure(bundle: str, session: Session) -> Iterator[Row]:
         session: how to measure.
     """
     settings = session.settings
-    folder = session.sample(bundle)
-    image = str(folder / read_json(folder / "datalist.json")["test"][0]["image"])
+    image = whole_image.first_image(session.sample(bundle))
     names = {own_network(bundle): True, RECIPES[bundle].peer: False}
     rows: dict[str, Row] = {}
     runs: dict[str, Run] = {}
@@ -41,23 +36,13 @@ def measure(bundle: str, session: Session) -> Iterator[Row]:
             rows[name]["case"] = f"image of {' × '.join(map(str, x.shape))}"
         except Exception as error:  # one that cannot run is told, and the other goes on
             rows[name]["failed"] = reason(error)
-    yield from session.timed(rows, runs, bundle, min(settings.repeats, MOST_ROUNDS))
+    yield from session.timed(rows, runs, bundle, min(settings.repeats, whole_image.MOST_ROUNDS))
 
 
 def prepare(bundle: str, image: str, ours: bool, settings: Settings) -> tuple[Run, Tensor]:
-    """Make the run, and the image as the bundle prepares it; the network has random weights."""
-    torch.manual_seed(settings.seed)
-    loaded = InferenceBundle(bundle, overrides(bundle, settings))
-    loaded.parser["device"] = f"$torch.device('{settings.device}')"
-    network = loaded.get("network").eval() if ours else peer(bundle, settings)
-    inferer = loaded.get("inferer")
-    x = loaded.get("preprocessing")({"image": image})["image"].as_tensor()[None].to(settings.device)
-
-    def run() -> Tensor:
-        with torch.no_grad():
-            return inferer(x, network)
-
-    return run, x
+    """Make the run with the bundle's network or its peer, and the image as the bundle prepares it."""
+    network = None if ours else lambda: peer(bundle, settings)
+    return whole_image.prepare(bundle, image, settings, overrides(bundle, settings), network)
 
 
 def peak_of(bundle: str, image: str, ours: bool, settings: Settings) -> int | None:

@@ -10,13 +10,13 @@ from typing import Any
 import jinja2
 
 from components.files import write_text
+from scripts.data.dataset import read_json
+from scripts.errors import UserError
 
-from ..data.dataset import read_json
-from ..errors import UserError
 from .plots import plots
 from .tables import TITLES, Record, tables
 
-FORMAT = 1
+FORMAT = 2
 """Of ``bench.json``; another number is refused."""
 KEYS = ("format", "date", "command", "works", "settings", "machine", "rows")
 
@@ -35,7 +35,7 @@ def read_record(path: Path) -> dict[str, Any]:
     record = read_json(path)
     missing = [key for key in KEYS if key not in record] if isinstance(record, dict) else list(KEYS)
     if missing:
-        raise UserError(f"{path} is no measurement of `scanseg bench`: it has no {missing[0]}")
+        raise UserError(f"{path} is no measurement of `python -m benchmarks`: it has no {missing[0]}")
     if record["format"] != FORMAT:
         raise UserError(f"{path} has the format {record['format']!r}, not {FORMAT}: measure again")
     return record

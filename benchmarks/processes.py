@@ -11,10 +11,10 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from ..errors import reason
-from .child import in_child
-from .models import BOT, ENC, MSVM, make, run
-from .session import Row, Session, Settings
+from scripts.bench.child import in_child
+from scripts.bench.models import BOT, ENC, MSVM, make, run
+from scripts.bench.session import Row, Session, Settings
+from scripts.errors import reason
 
 CASES = ((MSVM, "slices", 2), (BOT, "mri", 1), (ENC, "mri", 1))
 """Network, plan and batch of a process."""

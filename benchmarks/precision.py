@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..bundle.inference import InferenceBundle, load_weights
-from ..data.dataset import read_json
-from ..data.sample import SAMPLES
-from ..errors import UserError
-from ..predict.predictor import Predictor
+from scripts.bench.models import BOT, ENC, MSVM, prepare
+from scripts.bench.session import Row, Session
+from scripts.bundle.inference import InferenceBundle, load_weights
+from scripts.data.dataset import read_json
+from scripts.data.sample import SAMPLES
+from scripts.errors import UserError
+from scripts.predict.predictor import Predictor
+
 from .bundles import overrides
-from .models import BOT, ENC, MSVM, prepare
-from .session import Row, Session
 
 PRECISIONS = {"float32": "inference", "bfloat16": "inference, bfloat16"}
 NETWORKS = {MSVM: "slices", BOT: "mri", ENC: "mri"}

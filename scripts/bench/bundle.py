@@ -1,4 +1,4 @@
-"""Trainings of the bundles on their samples: how fast data come, how long the loop waits for them, an epoch."""
+"""A training of a bundle: how fast data come, how long the loop waits for them, an epoch."""
 
 from __future__ import annotations
 
@@ -18,49 +18,76 @@ from components.runs.allocator import keep_freed_memory
 
 from ..errors import reason
 from ..memory import available, bundle_gib
-from .bundles import config, training_overrides
+from .bundles import config
 from .child import in_child, peak_bytes
 from .guard import shared_bytes
-from .session import Row, Session
+from .session import Row, Session, Settings
 
 ITERATIONS = 10
 """Of a measured training; the workers of the loader have prepared the first few while the network was made."""
 
 
-def measure_pipeline(bundle: str, session: Session) -> Iterator[Row]:
+def short_training(content: Mapping[str, Any], settings: Settings, iterations: int = ITERATIONS) -> dict[str, Any]:
+    """Overrides of train.json for a short training.
+
+    Args:
+        content: train.json.
+        settings: how to measure.
+        iterations: of the epoch, where the recipe draws as many as one asks for; else an epoch is all cases.
+    """
+    return {
+        "max_epochs": 1,
+        **({"epoch_length": iterations} if content["epoch_length"] is not None else {}),
+        "seed": settings.seed,
+        "device": f"$torch.device('{settings.device}')",
+        "amp": settings.device == "cuda" and content["amp"] is not False,
+    }
+
+
+def measure_data(
+    session: Session, bundle: str, dataset_dir: Callable[[], Path], values: Mapping[str, Any]
+) -> Iterator[Row]:
     """The data of a training: samples a second, the share of the loop that waits, the memory, by kind of cache.
 
     Args:
-        bundle: its name.
         session: how to measure.
+        bundle: its name or folder.
+        dataset_dir: makes or finds the data set.
+        values: overrides of the training.
     """
-    settings = session.settings
     _, content = config(bundle)
     caches: dict[str, dict[str, Any]] = {"cache_rate 0": {"cache_rate": 0.0}, "cache_rate 1": {"cache_rate": 1.0}}
     if "cache_dir" in content:
-        caches["persistent cache"] = {"cache_dir": str(session.folder / "cache" / bundle)}
+        caches["persistent cache"] = {"cache_dir": str(session.folder / "cache" / Path(bundle).name)}
     for name, cache in caches.items():
-        values = {**training_overrides(bundle, settings, ITERATIONS), **cache}
-        yield from _guarded(session, bundle, name, values, train)
+        yield from _guarded(session, bundle, dataset_dir, name, {**values, **cache}, train)
 
 
-def measure_epoch(bundle: str, session: Session) -> Iterator[Row]:
+def measure_epoch(
+    session: Session, bundle: str, dataset_dir: Callable[[], Path], values: Mapping[str, Any]
+) -> Iterator[Row]:
     """One epoch by ``monai.bundle run training``: its time with everything around it, and its peak memory."""
-    values = training_overrides(bundle, session.settings, ITERATIONS)
-    yield from _guarded(session, bundle, "epoch", values, epoch)
+    yield from _guarded(session, bundle, dataset_dir, "epoch", values, epoch)
 
 
 def _guarded(
-    session: Session, bundle: str, name: str, values: dict[str, Any], function: Callable[..., Row]
+    session: Session,
+    bundle: str,
+    dataset_dir: Callable[[], Path],
+    name: str,
+    values: Mapping[str, Any],
+    function: Callable[..., Row],
 ) -> Iterator[Row]:
     """Run a training in a process of its own if it fits into the memory."""
     session.tell(f"{bundle}, {name}")
-    row: Row = {"case": bundle, "name": name, "overrides": values}
-    needed, free = bundle_gib(config(bundle, values)[1], values["batch_size"], values["amp"]), available()
+    row: Row = {"case": Path(bundle).name, "name": name, "overrides": dict(values)}
+    _, content = config(bundle, values)
+    needed, free = bundle_gib(content, content["batch_size"], content["amp"]), available()
+    row["batch"] = content["batch_size"]
     try:
         if needed > free.gib:
             raise MemoryError
-        dataset = session.sample(bundle)
+        dataset = dataset_dir()
         with tempfile.TemporaryDirectory(dir=session.folder) as folder:
             yield {**row, **in_child(function, bundle, str(dataset), folder, values, settings=session.settings)}
     except MemoryError:

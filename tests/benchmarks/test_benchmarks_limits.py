@@ -2,8 +2,8 @@
 
 import pytest
 
+from benchmarks import limits
 from components.kernels import default_backend, operators
-from scripts.bench import limits
 from scripts.bench.session import Settings
 
 

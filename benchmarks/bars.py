@@ -11,15 +11,17 @@ from typing import Any
 from torch import Tensor, nn
 
 from components.blocks.vil import ViLLayer
+from scripts import kernel_cases
+from scripts.bench import kernels
+from scripts.bench.child import in_child
+from scripts.bench.models import BOT, ENC, MSVM, make, run
+from scripts.bench.networks import compare, peak_of
+from scripts.bench.session import Row, Session
+from scripts.bench.timing import median_ratio, once, synchronise
+from scripts.errors import reason
 
-from .. import kernel_cases
-from ..errors import reason
-from . import kernels, operations
-from .child import in_child
-from .models import BOT, ENC, MSVM, make, run
-from .networks import compare, peak_of
-from .session import Row, Session
-from .timing import median_ratio, once, synchronise
+from . import operations
+from .peers import build
 
 BACKEND = "numba"
 """Back end of the four-path scan that has a bar."""
@@ -193,4 +195,4 @@ def measure_enc_memory(session: Session) -> Iterator[Row]:
 
 def measure_pairs(session: Session, plan_name: str, names: Sequence[str], mode: str, batch: int) -> Iterator[Row]:
     """Time networks in turns; neither their memory nor their operations are measured."""
-    yield from compare(session, plan_name, names, mode, batch, only_times=True)
+    yield from compare(session, plan_name, names, mode, batch, build=build, only_times=True)

@@ -8,12 +8,13 @@ import torch
 
 from components import machine
 from components.kernels import backends
+from scripts import kernel_cases
+from scripts.bench.models import BOT, MSVM, prepare
+from scripts.bench.session import Row, Session
+from scripts.bench.timing import Run
+from scripts.errors import reason
 
-from .. import kernel_cases
-from ..errors import reason
-from .models import BOT, MSVM, prepare
-from .session import Row, Session
-from .timing import Run
+from .peers import build
 
 LONG = 5.0
 """What took longer than so many seconds at a point is not measured at the next ones, which are larger."""
@@ -40,7 +41,8 @@ def measure_size(session: Session) -> Iterator[Row]:
     settings = session.settings
     points = settings.size((64, 96, 128, 192, 256, 384, 512), (64, 96))
     makers = {
-        name: lambda n, name=name: prepare(name, "slices", "inference", 1, (n, n), settings) for name in SLICE_NETWORKS
+        name: lambda n, name=name: prepare(name, "slices", "inference", 1, (n, n), settings, build)
+        for name in SLICE_NETWORKS
     }
     yield from _curve(session, "edge of the slice", points, makers)
 
@@ -50,7 +52,8 @@ def measure_batch(session: Session) -> Iterator[Row]:
     settings = session.settings
     points = settings.size((1, 2, 4, 8, 16), (1, 2))
     makers = {
-        name: lambda n, name=name: prepare(name, "slices", "inference", n, None, settings) for name in SLICE_NETWORKS
+        name: lambda n, name=name: prepare(name, "slices", "inference", n, None, settings, build)
+        for name in SLICE_NETWORKS
     }
     yield from _curve(session, "slices in a batch", points, makers)
 
@@ -65,7 +68,7 @@ def measure_threads(session: Session) -> Iterator[Row]:
     def make(name: str) -> Callable[[int], Run]:
         def with_threads(threads: int) -> Run:
             chosen, size = plans[name]
-            return _threaded(prepare(name, chosen, "inference", 1, size, settings), threads, settings.threads)
+            return _threaded(prepare(name, chosen, "inference", 1, size, settings, build), threads, settings.threads)
 
         return with_threads
 
@@ -85,7 +88,7 @@ def _threaded(run: Run, threads: int, after: int) -> Run:
 
 
 def _kernel(
-    session: Session, op: str, axis: str, points: Sequence[int], case: Callable[[int], kernel_cases.Case]
+    session: Session, op: str, axis: str, points: Sequence[int], case: Callable[[int], kernel_cases.KernelCase]
 ) -> Iterator[Row]:
     device = session.settings.device
     names = [b.name for b in backends(op) if b.available and device in b.devices]

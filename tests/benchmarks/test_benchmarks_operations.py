@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from scripts.bench import operations
+from benchmarks import operations
 from scripts.bench.models import BOT, build, plan
 
 

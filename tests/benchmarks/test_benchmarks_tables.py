@@ -1,12 +1,10 @@
 """Tables of given times, computed by hand."""
 
 import pytest
-from bench_records import record, row
+from made_records import record, row
 
-from scripts.bench.bars import BARS
-from scripts.bench.tables import tables
-from scripts.bench.works import WORKS
-from scripts.tables import Table, digits, span
+from benchmarks.bars import BARS
+from benchmarks.tables import tables
 
 
 def only(found, group):
@@ -93,7 +91,7 @@ def test_label_maps_of_two_precisions():
 
 def test_pipeline():
     times = {"sample_seconds": 8.0, "wait_seconds": [50.0, 1.0, 1.0], "step_seconds": [70.0, 3.0, 5.0]}
-    facts = {"overrides": {"batch_size": 4}, "workers": 2, "samples": 20, "memory_bytes": 2 * 10**9}
+    facts = {"batch": 4, "workers": 2, "samples": 20, "memory_bytes": 2 * 10**9}
     found = tables(record(row("pipeline/msvm_acdc", "msvm_acdc", "cache_rate 0", **times, **facts)))
     expected = ("msvm_acdc", "cache_rate 0", "2", "4", "2.50", "4.00 s", "20.0 %", "2.00 GB")
     assert only(found, "pipeline").rows == [expected]
@@ -187,41 +185,3 @@ def test_bars_that_could_not_be_measured():
 def test_bars_of_a_quick_run_do_not_count():
     table = only(tables(record(*MSVM_FORWARD, quick=True)), "bars")
     assert [line[4] for line in table.rows] == ["quick run"]
-
-
-def test_every_bar_has_its_work():
-    assert {f"bars/{bar.work}" for bar in BARS} == {name for name in WORKS if name.startswith("bars/")}
-
-
-def test_numbers_go_to_the_right():
-    table = Table("title", "about", ("name", "time"), [("a", "1.00 s"), ("bcd", "12.0 s")], ["x: broken"])
-    assert table.text().splitlines() == [
-        "title",
-        "about",
-        "name    time",
-        "a     1.00 s",
-        "bcd   12.0 s",
-        "! x: broken",
-    ]
-    assert table.markdown().splitlines()[2:5] == ["| name | time |", "| --- | ---: |", "| a | 1.00 s |"]
-    assert "- Not measured: x: broken" in table.markdown()
-
-
-def test_table_of_failures_only():
-    table = Table("title", "", ("name", "time"), [], ["x: broken"])
-    assert table.text() == "title\n! x: broken"
-    assert "|" not in table.markdown()
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [(0.9996, "1.000"), (9.999, "10.00"), (99.96, "100.0"), (123456.0, "123456"), (0.0, "0.000")]
-)
-def test_digits(value, text):
-    assert digits(value) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(1.0, "1.00 s"), (0.001, "1.00 ms"), (1e-6, "1.00 µs"), (1e-9, "0.001 µs")]
-)
-def test_span(seconds, text):
-    assert span(seconds) == text
