@@ -106,9 +106,11 @@ def test_commands_run(page, user, monkeypatch, capsys):
 
     def evaluate(example):
         for words in commands_in(example.parsed):
+            if words[0] == "scanseg":
+                words = ["python", "-m", "scripts", *words[1:]]
             if words[:2] != ["python", "-m"] or {"RAW", "D", "O"} & set(words) or "doctor" in words:
                 continue
-            if words[2] == "scripts":
+            if words[2] == "scripts" and words[3] != "run":  # which starts another process
                 assert main(words[3:]) == 0, f"{' '.join(words)}\n{capsys.readouterr().err}"
                 continue
             command = [sys.executable, *words[1:]]
