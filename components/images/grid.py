@@ -132,6 +132,7 @@ def _one_form(image: nib.Nifti1Image) -> nib.Nifti1Image:
         changed["sform_code"] = 0
         stored = image.extra.get(STORED, image)
         return type(image)(image.dataobj, header.get_qform(), changed, extra={STORED: stored})
+    check_place(image.affine)
     raise ValueError(
         f"its voxels are {shown(stated)} mm by the spacing in its header (pixdim), but {shown(sizes)} mm by its affine "
         "(sform): correct the header"

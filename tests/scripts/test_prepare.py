@@ -403,7 +403,7 @@ def test_nnunets_cells_keep_pictures_and_decode_instances(prepared):
     ("layout", "change", "told"),
     [
         ("BTCV raw NIfTI", lambda d: raw.nifti(d / "RawData/Training/label/label0001.nii.gz", raw.bars(15)),
-         "label0001.nii.gz and {d}/RawData/Training/img/img0001.nii.gz: labels [14] are not in the table"),
+         "label0001.nii.gz: labels [14] are not in the table"),
         ("BTCV raw NIfTI", lambda d: raw.nifti(d / "RawData/Training/img/img0009.nii.gz", raw.voxels(1, (6, 5, 3))),
          "the image has shape (5, 6, 3), but its label (5, 6, 4): they must be on one grid"),
         ("BTCV raw NIfTI",
@@ -505,11 +505,11 @@ def interrupted(bundle, source, out, after):
     """Run it in a process of its own, which is interrupted while it writes the file after so many."""
     code = (
         "import sys, itertools, scripts.data.output as o; from scripts.cli import main\n"
-        "count, save = itertools.count(), o.save\n"
+        "count, save = itertools.count(), o.write_nifti\n"
         "def cut(path, *rest):\n"
         "    save(path, *rest)\n"
         f"    if next(count) == {after}: path.write_bytes(path.read_bytes()[:20]); raise KeyboardInterrupt\n"
-        "o.save = cut\n"
+        "o.write_nifti = cut\n"
         "sys.exit(main(sys.argv[1:]))"
     )
     words = ["data", "prepare", bundle, "--source", source, "--out", out, "--processes", "1"]
