@@ -50,15 +50,14 @@ def label_image(array: np.ndarray, image: nib.Nifti1Image) -> nib.Nifti1Image:
     """
     stored = image.extra.get(STORED, image)
     kind = nib.Nifti2Image if isinstance(stored.header, nib.Nifti2Header) else nib.Nifti1Image
-    result = kind(array, stored.affine, stored.header)
-    header = result.header
+    header = kind.header_class.from_header(stored.header)  # its scale has to be unset before the image is made of it
     header.set_data_dtype(array.dtype)
     header.set_slope_inter(1, 0)
     header.set_intent("none")
     header["cal_min"] = header["cal_max"] = 0
     header["descrip"] = b"scanseg"
     header.extensions.clear()
-    return result
+    return kind(array, stored.affine, header)
 
 
 def check_place(affine: np.ndarray) -> None:

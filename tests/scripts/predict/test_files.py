@@ -250,7 +250,7 @@ FAULTS = {
     with_nan: "it has 2 voxels that are NaN or infinite",
     of_time: "5 channels or time points, but xlstm_abdomen_mri_3d takes volumes (MR, 1 channel)",
     flat: "it has shape (62, 40), but xlstm_abdomen_mri_3d takes volumes (MR, 1 channel)",
-    without_place: "it has an affine that does not give every voxel a place of its own",
+    without_place: "its affine does not give every voxel a place of its own",
     empty: "it is 0 in all its voxels: there is nothing to segment",
     of_colours: "its voxels are of type",
     lambda path, image: path.write_text("no image"): "Not a gzipped file",
