@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,8 +13,7 @@ from tqdm import tqdm
 
 from components.validation import check_choice
 
-from ..data.dataset import new_folder
-from ..data.sample import SAMPLES
+from ..data.sample import SAMPLES, sample
 from ..kernel_cases import Inputs
 from .timing import BLOCK, Run, in_turns
 
@@ -97,6 +95,6 @@ class Session:
         if not folder.is_dir():
             self.tell(f"sample of {bundle}")
             folder.parent.mkdir(parents=True, exist_ok=True)
-            with new_folder(folder) as partial, contextlib.redirect_stdout(io.StringIO()):
-                importlib.import_module(SAMPLES[bundle]).build(partial).write(partial)
+            with contextlib.redirect_stdout(io.StringIO()):
+                sample(bundle, str(folder))
         return folder
