@@ -9,6 +9,8 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from .files import library, sop_class, sop_instance
 from .planes import Plane
 from .volume import Volume
@@ -65,7 +67,8 @@ def stand_ins(volume: Volume) -> list[Dataset]:
     What a patient and a study must have is empty where the files have nothing, or something that the standard does not
     allow there. A missing FrameOfReferenceUID or StudyInstanceUID is made from the UID of the series, always the same.
     """
-    return [_stand_in(plane, volume.planes[0]) for plane in volume.planes]
+    spacing = float(np.linalg.norm(volume.image.affine[:3, 2]))
+    return [_stand_in(plane, volume.planes[0], spacing) for plane in volume.planes]
 
 
 def refer(segmentation: Dataset, stood_in: list[Dataset], volume: Volume) -> None:
@@ -92,7 +95,7 @@ def _point(item: Dataset, true: dict[str, Plane], frames: bool = False) -> None:
         item.ReferencedFrameNumber = plane.frame + 1
 
 
-def _stand_in(plane: Plane, first: Plane) -> Dataset:
+def _stand_in(plane: Plane, first: Plane, spacing: float) -> Dataset:
     pydicom, hd = library("pydicom"), library("highdicom")
     source = first.dataset
     left_out = {pydicom.datadict.tag_for_keyword(name) for name in GROUPS}
@@ -110,7 +113,9 @@ def _stand_in(plane: Plane, first: Plane) -> Dataset:
     image.ImagePositionPatient = [pydicom.valuerep.DSfloat(x, auto_format=True) for x in plane.position]
     image.ImageOrientationPatient = [pydicom.valuerep.DSfloat(x, auto_format=True) for x in first.orientation]
     image.PixelSpacing = [pydicom.valuerep.DSfloat(x, auto_format=True) for x in first.spacing]
-    image.SliceThickness = pydicom.valuerep.DSfloat(plane.thickness, auto_format=True)
+    # highdicom copies these two: what files say of the distance of slices is often wrong.
+    image.SpacingBetweenSlices = pydicom.valuerep.DSfloat(spacing, auto_format=True)
+    image.SliceThickness = image.get("SliceThickness") or image.SpacingBetweenSlices
     return image
 
 

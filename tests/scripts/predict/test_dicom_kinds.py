@@ -10,6 +10,7 @@ import sys
 import nibabel as nib
 import numpy as np
 import pydicom
+import pydicom.fileset
 import pytest
 import SimpleITK as sitk
 from pydicom.uid import (
@@ -499,6 +500,10 @@ def check_segmentation(volume, path, sources):
     write_segmentation(path, labels, volume, NAMES, "bundle 1", "a" * 64)
     segmentation = hd.seg.segread(path)
     to_voxels = np.linalg.inv(np.diag([-1, -1, 1, 1]) @ volume.image.affine)
+    segmentation.get_volume(combine_segments=True, allow_missing_positions=True)
+    (measures,) = segmentation.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
+    spacing = nib.affines.voxel_sizes(volume.image.affine)
+    np.testing.assert_allclose([*measures.PixelSpacing, measures.SpacingBetweenSlices], spacing[[1, 0, 2]], rtol=1e-6)
     found = np.zeros_like(labels)
     pixels = segmentation.pixel_array.reshape(-1, *labels.shape[1::-1])
     for frame, groups in zip(pixels, segmentation.PerFrameFunctionalGroupsSequence, strict=True):
@@ -544,6 +549,7 @@ NEEDED = ["SeriesInstanceUID", "SOPInstanceUID"]
 @pytest.mark.parametrize("name", [*TYPE_2, *MADE])
 def test_segmentations_of_series_without(name, how, series, tmp_path):
     change_all(series, how(name))
+    change_all(series, lambda dataset: setattr(dataset, "SpacingBetweenSlices", 1))  # wrong, as in many files
     volume = read(series, "")
     check_source(volume)
     segmentation = check_segmentation(volume, tmp_path / "seg.dcm", dict.fromkeys(series.iterdir()))
@@ -588,6 +594,8 @@ def test_segmentations_keep_names_and_drop_what_is_not_allowed(values, kept, ser
 def test_a_folder_of_everything(ct, series, tmp_path):
     """A series, a scout, a structure set, a segmentation, a report and a DICOMDIR in one folder."""
     root = series.parent
+    change_all(series, taken_at_once)
+    change_all(series, lambda dataset: setattr(dataset, "StudyID", "1"))  # pydicom needs it for the DICOMDIR
     check_segmentation(read(series), root / "seg.dcm", dict.fromkeys(series.iterdir()))
     dicom_files.write_series(root / "scout", ct.slicer[:, :, :1], **{"0008|0008": "ORIGINAL\\PRIMARY\\LOCALIZER"})
     for modality in ("RTSTRUCT", "SR"):
