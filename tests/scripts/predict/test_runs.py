@@ -236,7 +236,10 @@ def test_command_line_is_quiet_in_a_pipe_and_says_what_failed(scans, out, argume
         ({"bundle": "xlstm_cell"}, "unknown bundle 'xlstm_cell', did you mean 'xlstm_cells'?"),
         ({"bundle": "."}, r"--bundle \. is not a bundle, it has no configs/inference.json"),
         ({"input": "nowhere"}, "--input nowhere does not exist"),
-        ({"input": "empty"}, r"--input empty has no images \(\.nii, .*; 1 other files, such as notes.txt"),
+        (
+            {"input": "empty"},
+            r"--input empty has no images \(\.nii, .*; 1 other file was left out: 1 \.txt, such as notes.txt",
+        ),
         ({"output": "scans"}, "--output scans is the input too"),
         ({"output": "scans/a.png"}, "is a file, but a folder is needed"),
         ({"weights": "none.pt"}, "no weights at none.pt: give a file with --weights, .*zoo fetch.*weights convert"),
