@@ -19,10 +19,13 @@ from ..errors import UserError
 PARTS = ("training", "validation", "test")
 FOLDERS = {"image": "images", "label": "labels", "instances": "instances"}
 """Keys of an item of a list, and the folder that holds the files."""
-Item = dict[str, str]
+Item = dict[str, Any]
+"""Relative paths by what they are; an image of several channels has a list of them."""
 
 
-def item_paths(part: str, name: str, suffix: str = ".nii.gz", keys: Iterable[str] = ("image", "label")) -> Item:
+def item_paths(
+    part: str, name: str, suffix: str = ".nii.gz", keys: Iterable[str] = ("image", "label"), channels: int = 1
+) -> Item:
     """Item of a list: the relative paths of the files of a case.
 
     Args:
@@ -30,12 +33,21 @@ def item_paths(part: str, name: str, suffix: str = ".nii.gz", keys: Iterable[str
         name: name of the case, without extension.
         suffix: extension of all files.
         keys: which files there are, of :data:`FOLDERS`.
+        channels: number of files of the image; several are in folders of their own.
 
     Example:
         >>> item_paths("test", "case0001")
         {'image': 'images/test/case0001.nii.gz', 'label': 'labels/test/case0001.nii.gz'}
     """
-    return {key: f"{FOLDERS[key]}/{part}/{name}{suffix}" for key in keys}
+    item: Item = {key: f"{FOLDERS[key]}/{part}/{name}{suffix}" for key in keys}
+    if channels > 1:
+        item["image"] = [f"{FOLDERS['image']}/{part}/{place:04d}/{name}{suffix}" for place in range(channels)]
+    return item
+
+
+def files_of(value: str | list[str]) -> list[str]:
+    """The paths of an entry of an item."""
+    return [value] if isinstance(value, str) else value
 
 
 @dataclass
@@ -153,7 +165,13 @@ def is_complete(folder: Path, name: str, bundle: str) -> bool:
     if (record.get("name"), record.get("bundle")) != (name, bundle):
         return False
     lists = read_json(folder / "datalist.json")
-    paths = [folder / path for items in lists.values() for item in items for path in item.values()]
+    paths = [
+        folder / path
+        for items in lists.values()
+        for item in items
+        for entry in item.values()
+        for path in files_of(entry)
+    ]
     if missing := [path for path in paths if not path.is_file()]:
         raise UserError(
             f"{len(missing)} files of {folder} are missing, the first is {missing[0]}: delete {folder} first"

@@ -46,6 +46,8 @@ CLASSES: dict[str, tuple[str, ...]] = {
         "ultrasound probe",
     ),
     "xlstm_cells": ("background", "interior", "boundary"),
+    "xlstm_hippocampus_mri_3d": ("background", "anterior", "posterior"),
+    "xlstm_nuclei": ("background", "interior", "boundary"),
 }
 """For each bundle the names of its classes; the place of a name is its number."""
 

@@ -15,7 +15,7 @@ from components.images.intensities import rgb8
 from components.images.nifti import write_nifti
 from components.images.pictures import is_png, read_picture
 
-from .dataset import Item, item_paths
+from .dataset import Item, files_of, item_paths
 
 
 class Output:
@@ -36,19 +36,29 @@ class Output:
         voxels = {str(number): count for number, count in sorted(self.voxels.items())}
         return {"items": self.items, "voxels": voxels, "empty": self.empty}
 
-    def volume(self, part: str, name: str, image: np.ndarray, label: np.ndarray, affine: np.ndarray) -> None:
+    def volume(
+        self,
+        part: str,
+        name: str,
+        image: np.ndarray | Sequence[np.ndarray],
+        label: np.ndarray,
+        affine: np.ndarray,
+    ) -> None:
         """Write a volume as NIfTI.
 
         Args:
             part: "training", "validation" or "test".
             name: name of the case.
-            image: voxels, rows × columns × slices.
+            image: voxels, rows × columns × slices; or those of each channel, which become files of their own.
             label: classes on the same grid.
             affine: 4 × 4 matrix from voxel numbers to world positions in mm.
         """
-        item = self._enter(part, name, ".nii.gz", label, ("image", "label"))
-        for key, array in (("image", image), ("label", label.astype(np.uint8))):
-            with replacing(self.folder / item[key]) as partial:
+        channels = [image] if isinstance(image, np.ndarray) else list(image)
+        item = self._enter(part, name, ".nii.gz", label, ("image", "label"), len(channels))
+        for path, array in zip(
+            (*files_of(item["image"]), item["label"]), (*channels, label.astype(np.uint8)), strict=True
+        ):
+            with replacing(self.folder / path) as partial:
                 write_nifti(partial, array, affine)
 
     def slices(self, part: str, name: str, image: np.ndarray, label: np.ndarray, affine: np.ndarray) -> None:
@@ -85,8 +95,10 @@ class Output:
             with replacing(self.folder / item[key]) as partial:
                 Image.fromarray(array).save(partial)
 
-    def _enter(self, part: str, name: str, suffix: str, label: np.ndarray, keys: Sequence[str]) -> Item:
-        item = item_paths(part, name, suffix, keys)
+    def _enter(
+        self, part: str, name: str, suffix: str, label: np.ndarray, keys: Sequence[str], channels: int = 1
+    ) -> Item:
+        item = item_paths(part, name, suffix, keys, channels)
         self.items.append((part, item))
         numbers, counts = np.unique(label, return_counts=True)
         for number, count in zip(numbers, counts, strict=True):

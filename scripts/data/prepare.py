@@ -25,8 +25,11 @@ SOURCES: dict[str, str] = {
     "xlstm_abdomen_mri_3d": ".sources.abdomen_mri",
     "xlstm_endoscopy": ".sources.endoscopy",
     "xlstm_cells": ".sources.cells",
+    "xlstm_hippocampus_mri_3d": ".sources.hippocampus",
+    "xlstm_nuclei": ".sources.bowl",
+    "decathlon": ".sources.decathlon",
 }
-"""For each bundle the module whose LAYOUTS are the forms in which its data set is in circulation."""
+"""For each bundle, and for data without one, the module whose LAYOUTS are the forms in which the data are found."""
 
 OF_PICTURES = ("xlstm_endoscopy", "xlstm_cells")
 """Bundles whose data have no place in the world."""
@@ -54,7 +57,9 @@ def prepare(
     interrupted run goes on where it stopped when it is started again.
 
     Args:
-        name: name of the bundle: msvm_synapse, msvm_acdc, xlstm_abdomen_mri_3d, xlstm_endoscopy or xlstm_cells.
+        name: name of the bundle: msvm_synapse, msvm_acdc, xlstm_abdomen_mri_3d, xlstm_endoscopy, xlstm_cells,
+            xlstm_hippocampus_mri_3d or xlstm_nuclei. "decathlon" takes any task of the Medical Segmentation Decathlon,
+            for a bundle that new makes.
         source: folder with the data set as published, unpacked.
         out: folder to make.
         processes: how many cases are worked on at once; by default one for each processor, up to 8.

@@ -81,6 +81,21 @@ def read_pair(case: RawCase) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return voxels, labels, image.affine
 
 
+def read_nifti_channels(path: Path, axcodes: str = DISPLAY) -> tuple[list[np.ndarray], nib.Nifti1Image]:
+    """As :func:`read_nifti`, of an image whose fourth axis, where it has one, counts channels.
+
+    Raises:
+        UserError: if it is damaged, or has other axes.
+    """
+    with naming(path):
+        image = read_volume(path)
+        if image.ndim not in (3, 4):
+            raise ValueError(f"it has shape {image.shape}, but an image with 3 axes, or 4 with channels, is needed")
+        volumes = [image] if image.ndim == 3 else [image.slicer[..., number] for number in range(image.shape[3])]
+        volumes = [reoriented(volume, axcodes) for volume in volumes]
+        return [np.asanyarray(volume.dataobj) for volume in volumes], volumes[0]
+
+
 def read_picture(path: Path, numbers: bool = False) -> np.ndarray:
     """The array of :func:`components.images.pictures.read_picture`.
 

@@ -156,3 +156,36 @@ def cells(root):
         png(root / "Training-labeled/labels" / f"{name.partition('.')[0]}_label.tiff", blobs())
     png(root / "Tuning/images/cell_00001.tiff", rgb(4, (40, 60)))
     png(root / "Tuning/labels/cell_00001_label.tiff", blobs())
+
+
+def decathlon(
+    root, labels=("Anterior", "Posterior"), modality=("MRI",), cases=("hippocampus_001", "x_2", "x_3", "x_4")
+):
+    """A task of the Decathlon; several modalities are the fourth axis of an image."""
+    for n, name in enumerate(cases):
+        channels = [voxels(10 * n + k, low=0).astype(np.float32) for k in range(len(modality))]
+        image = channels[0] if len(channels) == 1 else np.stack(channels, axis=-1)
+        nifti(root / f"imagesTr/{name}.nii.gz", image, np.eye(4))
+        nifti(root / f"labelsTr/{name}.nii.gz", bars(len(labels) + 1), np.eye(4))
+        (root / "imagesTr" / f"._{name}.nii.gz").write_bytes(b"of macOS, as in the archive")
+    nifti(root / "imagesTs/x_9.nii.gz", voxels(9), np.eye(4))
+    content = {
+        "name": "Hippocampus",
+        "modality": {str(n): name for n, name in enumerate(modality)},
+        "labels": {str(n): name for n, name in enumerate(("background", *labels))},
+        "licence": "CC-BY-SA 4.0",
+        "training": [{"image": f"./imagesTr/{n}.nii.gz", "label": f"./labelsTr/{n}.nii.gz"} for n in cases],
+        "test": ["./imagesTs/x_9.nii.gz"],
+    }
+    (root / "dataset.json").write_text(json.dumps(content))
+
+
+def bowl(root, pictures=("00071198d059" + "a" * 52, "b" * 64, "c" * 64)):
+    """The Bowl's layout: one folder for each picture, with a PNG for each nucleus."""
+    for n, name in enumerate(pictures):
+        folder = root / "stage1_train" / name
+        alpha = np.full((40, 60, 1), 255, np.uint8)
+        png(folder / f"images/{name}.png", np.concatenate([rgb(n, (40, 60)), alpha], axis=2))
+        instances = blobs()
+        for number in np.unique(instances)[1:]:
+            png(folder / f"masks/{number:03d}{'e' * 61}.png", np.where(instances == number, 255, 0).astype(np.uint8))

@@ -52,6 +52,18 @@ def synapse_prepared(root):
     raw.synapse_prepared(root, raw.bars(9), raw.voxels(5))
 
 
+def hippocampus(root):
+    raw.decathlon(root, cases=(*KEPT["xlstm_hippocampus_mri_3d"], "x_2"))
+
+
+def bowl(root):
+    raw.bowl(root, [*(name + "a" * 52 for name in KEPT["xlstm_nuclei"]), "b" * 64])
+
+
+SPLITS = json.loads((ROOT / "scripts/data/sources/splits.json").read_text())
+KEPT = {bundle: [parts[part][0] for part in ("training", "validation")] for bundle, parts in SPLITS.items()}
+"""A case of each part of the trained bundles; all others are test cases."""
+
 LAYOUTS = {
     "BTCV raw NIfTI": ("msvm_synapse", raw.synapse_raw, "label0005.nii.gz"),
     "TransUNet's prepared slices": ("msvm_synapse", synapse_prepared, "case0005_slice001.npz"),
@@ -63,6 +75,8 @@ LAYOUTS = {
     "nnU-Net's Dataset704_Endovis17": ("xlstm_endoscopy", endovis_nnunet, "v2_1_0000.png"),
     "NeurIPS 2022 cell segmentation challenge": ("xlstm_cells", raw.cells, "cell_00002_label.tiff"),
     "nnU-Net's Dataset703_NeurIPSCell": ("xlstm_cells", cells_nnunet, "cell_00001_label.tiff"),
+    "the Decathlon's Task04_Hippocampus": ("xlstm_hippocampus_mri_3d", hippocampus, "x_2.nii.gz"),
+    "2018 Data Science Bowl": ("xlstm_nuclei", bowl, f"003{'e' * 61}.png"),
 }
 
 
@@ -387,6 +401,48 @@ def test_cells_by_hand(prepared):
     assert (grey[..., 0].min(), grey[..., 0].max()) == (0, 255)
 
 
+def test_hippocampus_by_hand(prepared):
+    out = prepared("the Decathlon's Task04_Hippocampus")
+    first, second = KEPT["xlstm_hippocampus_mri_3d"]
+    lists = listed(out)
+    assert lists["training"] == [f"images/training/{first}.nii.gz"]
+    assert lists["validation"] == [f"images/validation/{second}.nii.gz"]
+    assert lists["test"] == ["images/test/x_2.nii.gz"]  # what the weights have not seen
+    np.testing.assert_array_equal(array(out / f"labels/training/{first}.nii.gz"), displayed(raw.bars(3)[::-1]))
+    np.testing.assert_array_equal(array(out / f"images/training/{first}.nii.gz"), displayed(raw.voxels(0, low=0)[::-1]))
+
+
+def test_a_task_of_several_modalities(tmp_path, capsys):
+    raw.decathlon(tmp_path / "raw", ("tumour",), ("T2", "ADC"))
+    assert prepare("decathlon", tmp_path / "raw", tmp_path / "out") == 0
+    lists = json.loads((tmp_path / "out/datalist.json").read_text())
+    assert [len(lists[part]) for part in ("training", "validation", "test")] == [2, 1, 1]
+    record = json.loads((tmp_path / "out/dataset.json").read_text())
+    assert (record["channels"], record["labels"]) == (["T2", "ADC"], {"0": "background", "1": "tumour"})
+    for part, items in lists.items():
+        for item in items:
+            name = Path(item["label"]).name
+            assert item["image"] == [f"images/{part}/000{channel}/{name}" for channel in (0, 1)]
+            number = ("hippocampus_001", "x_2", "x_3", "x_4").index(name.removesuffix(".nii.gz"))
+            for channel, path in enumerate(item["image"]):
+                source = raw.voxels(10 * number + channel, low=0)
+                np.testing.assert_array_equal(array(tmp_path / "out" / path), displayed(source[::-1]))
+    assert main(["data", "check", str(tmp_path / "out"), "--processes=1"]) == 0
+    assert prepare("decathlon", tmp_path / "raw", tmp_path / "out") == 0
+    assert "nothing to do" in capsys.readouterr().out
+
+
+def test_bowl_by_hand(prepared):
+    out = prepared("2018 Data Science Bowl")
+    first, second = KEPT["xlstm_nuclei"]
+    for name in (f"training/{first}{'a' * 52}", f"validation/{second}{'a' * 52}", f"test/{'b' * 64}"):
+        instances = array(out / f"instances/{name}.png")
+        wanted = np.unique(raw.blobs(), return_inverse=True)[1].reshape(raw.blobs().shape)
+        np.testing.assert_array_equal(instances, wanted)
+        np.testing.assert_array_equal(array(out / f"labels/{name}.png"), interior_boundary(wanted, 4))
+        assert array(out / f"images/{name}.png").shape == (40, 60, 3)
+
+
 def test_nnunets_cells_keep_pictures_and_decode_instances(prepared):
     out = prepared("nnU-Net's Dataset703_NeurIPSCell")
     lists = json.loads((out / "datalist.json").read_text())
@@ -454,6 +510,15 @@ def test_nnunets_cells_keep_pictures_and_decode_instances(prepared):
         ("NeurIPS 2022 cell segmentation challenge",
          lambda d: raw.png(d / "Tuning/labels/cell_00001_label.tiff", raw.rgb(1, (40, 60))),
          "the label has shape (40, 60, 3), but a map of numbers with two axes is needed"),
+        ("the Decathlon's Task04_Hippocampus", lambda d: (d / "dataset.json").unlink(),
+         "dataset.json is missing: it names the classes"),
+        ("the Decathlon's Task04_Hippocampus",
+         lambda d: raw.nifti(d / "labelsTr/x_2.nii.gz", raw.bars(4)), "x_2.nii.gz: labels [3] are not in the table"),
+        ("2018 Data Science Bowl",
+         lambda d: raw.png(d / f"stage1_train/{'b' * 64}/masks/z.png", raw.bars(2, (40, 59))),
+         "the image has shape (40, 60, 3), but its label (40, 59)"),
+        ("2018 Data Science Bowl", lambda d: (d / f"stage1_train/{'b' * 64}/images/{'b' * 64}.png").unlink(),
+         "has no picture"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
