@@ -7,7 +7,14 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 FOLDERS = {"scanseg": "scripts", "scanseg.components": "components"}
-BUNDLES = ["*/LICENSE", "*/configs/*.json", "*/configs/logging.conf", "*/docs/**/*"]
+BUNDLES = [
+    "*/LICENSE",
+    "*/configs/*.json",
+    "*/configs/logging.conf",
+    "*/docs/**/*",
+    "*/models/model.pt",
+    "*/models/weights.json",
+]
 
 
 class Build(build_py):

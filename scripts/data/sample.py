@@ -15,6 +15,8 @@ SAMPLES: dict[str, str] = {
     "xlstm_abdomen_mri_3d": ".sample_mr",
     "xlstm_endoscopy": ".synthetic_endoscopy",
     "xlstm_cells": ".sample_nuclei",
+    "xlstm_hippocampus_mri_3d": ".synthetic_hippocampus",
+    "xlstm_nuclei": ".sample_bowl",
 }
 """For each bundle the module whose NAME names its sample and whose ``build(folder)`` makes it, returning a Dataset."""
 
@@ -23,8 +25,8 @@ def sample(bundle: str, out: str) -> None:
     """Make a small data set for a bundle from what comes with scanseg.
 
     It is for trying the workflow: a folder with images, labels, datalist.json (the lists of training, validation and
-    test) and dataset.json (what the data are). For CT, abdominal MR and cells they are real images, for cardiac MR and
-    endoscopy synthetic ones. A folder that holds the sample already is left as it is.
+    test) and dataset.json (what the data are). For CT, abdominal MR, cells and nuclei they are real images, for cardiac
+    MR, endoscopy and the hippocampus synthetic ones. A folder that holds the sample already is left as it is.
 
     Args:
         bundle: name of the bundle, for example msvm_synapse.

@@ -24,8 +24,13 @@ TILE = 128
 TEST_TILE = 256
 
 
-def build(folder: Path) -> Dataset:
+def build(folder: Path, bundle: str = BUNDLE, min_size: int = 16) -> Dataset:
     """Write the images, labels and instances into a folder.
+
+    Args:
+        folder: the data set.
+        bundle: the bundle that it is for.
+        min_size: smallest interior that the labels keep, in pixels.
 
     Returns:
         The description, with the lists of what was written.
@@ -35,13 +40,13 @@ def build(folder: Path) -> Dataset:
     picture, instances = read_picture(SOURCE / "nuclei.png"), read_picture(SOURCE / "nuclei_instances.png")
     dataset = Dataset(
         name=NAME,
-        bundle=BUNDLE,
+        bundle=bundle,
         description="Tiles of one fluorescence micrograph of cell nuclei, grey in three equal channels, with interior "
         "and boundary of each nucleus; the nuclei themselves are in the folder instances.",
         modality="microscopy",
         source="PyPI wheel of stardist 0.9.2, data/images/img2d.tif and mask2d.tif",
         licence="BSD-3-Clause",
-        labels=CLASSES[BUNDLE],
+        labels=CLASSES[bundle],
         split=f"The left half, down to row {TRAINING_ROWS}, is training in tiles of {TILE} × {TILE}; below it is the "
         f"validation tile of {TILE} × {HALF}. The right half is the test in two tiles of {TEST_TILE} × {TEST_TILE}. "
         "No pixel is in two parts; nuclei on an edge between tiles are cut.",
@@ -58,7 +63,7 @@ def build(folder: Path) -> Dataset:
     for part, name, rows, columns in _tiles():
         tile = instances[rows, columns]
         image = np.ascontiguousarray(stretched[rows, columns])
-        output.picture(part, name, image, interior_boundary(tile), tile)
+        output.picture(part, name, image, interior_boundary(tile, min_size), tile)
     dataset.take(output.record())
     return dataset
 

@@ -6,17 +6,22 @@ import ast
 import json
 import re
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from components.validation import check_choice
 
 from ..bundle.find import ROOT, bundles_in
+from ..data.dataset import read_json
 from ..errors import UserError
+from ..hashes import hexdigest
 from .archive import NAME, SUMS, sums
 
-KINDS = re.compile(r"LICENSE|configs/[\w-]+\.json|configs/logging\.conf|docs/[\w/-]+\.(md|txt|png|jpg|svg)")
+KINDS = re.compile(
+    r"LICENSE|configs/[\w-]+\.json|configs/logging\.conf|docs/[\w/-]+\.(md|txt|png|jpg|svg)|models/(model\.pt|weights\.json)"
+)
 """Files of a bundle's folder that are packed."""
 CODE = re.compile(r"components/[\w/]+\.py")
 MODEL, ORIGIN = "models/model.pt", "models/weights.json"
@@ -29,17 +34,19 @@ class Weights:
     """Weights for a bundle, and where they come from.
 
     Args:
-        kind: "none", "sample-trained" (on the sample data, for trying the commands) or "published" (by the authors of
-            the network, or trained on the data of the recipe).
+        kind: "none", "sample-trained" (on the sample data, for trying the commands), "published" (by the authors of the
+            network, or trained on the data of the recipe) or "trained" (those that the repository has).
         source: how and on what they were made.
         licence: SPDX identifier, or the terms in words.
         path: the file; None for no weights.
+        record: further entries of weights.json: data, division, command and scores of trained weights.
     """
 
     kind: str = "none"
     source: str = ""
     licence: str = ""
     path: Path | None = None
+    record: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -82,7 +89,7 @@ def collect(name: str, weights: Weights | None = None, root: Path = ROOT) -> Con
 
     Args:
         name: name of the bundle.
-        weights: its weights; none by default.
+        weights: its weights; by default those that the repository has, or none.
         root: the checkout.
 
     Raises:
@@ -97,8 +104,10 @@ def collect(name: str, weights: Weights | None = None, root: Path = ROOT) -> Con
     }
     files |= {path: _content(root / path) for path in tracked(root, "components/", CODE)}
     files["LICENSE"] = _content(root / "LICENSE")
-    weights = weights or Weights()
-    files[ORIGIN] = _json({"kind": weights.kind, "source": weights.source, "licence": weights.licence})
+    weights = weights or own_weights(root / folder)
+    kept = {"kind": weights.kind, "source": weights.source, "licence": weights.licence}
+    files.pop(MODEL, None)
+    files[ORIGIN] = _json({**kept, **weights.record})
     if weights.path is not None:
         files[MODEL] = weights.path
     files[SUMS] = sums(files)
@@ -109,6 +118,34 @@ def collect(name: str, weights: Weights | None = None, root: Path = ROOT) -> Con
     check_versions(metadata, f"{folder}configs/metadata.json")
     _check_required(folder, files, components)
     return Content(name, metadata, components, weights, files)
+
+
+def own_weights(bundle: Path) -> Weights:
+    """Weights that a bundle of the repository has.
+
+    Args:
+        bundle: its folder.
+
+    Raises:
+        UserError: if the file is not the one that its weights.json describes.
+    """
+    model, origin = bundle / MODEL, bundle / ORIGIN
+    if not origin.is_file():
+        return Weights()
+    record = dict(read_json(origin))
+    check_trained(model, record)
+    return Weights(record.pop("kind"), record.pop("source"), record.pop("licence"), model, record)
+
+
+def check_trained(model: Path, record: Mapping[str, Any]) -> None:
+    """Raise UserError unless a file of weights is the one that its record describes, by its hash."""
+    if missing := [key for key in ("kind", "source", "licence", "sha256") if not record.get(key)]:
+        raise UserError(f"{model.with_name('weights.json')} has no {missing[0]}")
+    if not model.is_file() or hexdigest(model) != record["sha256"]:
+        found = (
+            "is missing" if not model.is_file() else "is not the file that weights.json describes: its SHA-256 differs"
+        )
+        raise UserError(f"{model} {found}; get it again from the repository")
 
 
 def check_versions(metadata: dict[str, Any], where: str) -> None:
@@ -196,7 +233,7 @@ def _check_required(folder: str, files: dict[str, bytes | Path], components: str
 
 def _content(path: Path) -> bytes:
     content = path.read_bytes()
-    return content if path.suffix in (".png", ".jpg") else content.replace(b"\r\n", b"\n")
+    return content if path.suffix in (".png", ".jpg", ".pt") else content.replace(b"\r\n", b"\n")
 
 
 def _json(value: Any) -> bytes:

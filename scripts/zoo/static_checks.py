@@ -15,7 +15,7 @@ from ..errors import UserError
 from ..hashes import hexdigest
 from ..weights.pickles import printable
 from .archive import SUMS, changed
-from .contents import CODE, KINDS, MODEL, ORIGIN, ROOT, check_versions, module_version, required
+from .contents import CODE, KINDS, MODEL, ORIGIN, ROOT, check_trained, check_versions, module_version, required
 from .lint import lint_config, lint_metadata
 from .weights import check_weights
 
@@ -121,13 +121,15 @@ def check_model(target: Target) -> None:
     record = read_json(origin) if origin.is_file() else None
     if record is not None:
         kind = record.get("kind") if isinstance(record, dict) else None
-        if kind not in ("none", "sample-trained", "published"):
-            raise UserError(f"{ORIGIN} names no kind of weights: none, sample-trained or published")
+        if kind not in ("none", "sample-trained", "published", "trained"):
+            raise UserError(f"{ORIGIN} names no kind of weights: none, sample-trained, published or trained")
         listed = (
             f"  {MODEL}\n" in (target.root / SUMS).read_text(encoding="utf-8") if target.packed else model.is_file()
         )
         if (kind == "none") == listed or (kind != "none" and not (record.get("source") and record.get("licence"))):
             raise UserError(f"{ORIGIN} says {kind}, which does not fit {MODEL}, its source or its licence")
+        if kind == "trained":
+            check_trained(model, record)
     for path in sorted((target.root / "models").glob("**/*")):
         if path.is_file() and path != origin and (path == model or target.packed):
             check_weights(path)

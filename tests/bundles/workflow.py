@@ -21,6 +21,8 @@ SIZES = {
     "xlstm_abdomen_mri_3d": {"patch_size": "[16, 32, 32]", "pixdim": "[12.0, 6.0, 6.0]"},
     "xlstm_cells": {"patch_size": "[128, 256]"},
     "xlstm_endoscopy": {"patch_size": "[64, 128]"},
+    "xlstm_hippocampus_mri_3d": {"patch_size": "[16, 16, 16]", "pixdim": "[2.0, 2.0, 2.0]"},
+    "xlstm_nuclei": {"patch_size": "[128, 128]"},
 }
 TRAINING = {
     bundle: {
