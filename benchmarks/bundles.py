@@ -48,6 +48,8 @@ RECIPES: dict[str, Recipe] = {
     "xlstm_abdomen_mri_3d": Recipe("DynUNet", 1, *_tiny([16, 64, 64], 6, pixdim=[12.0, 8.0, 8.0])),
     "xlstm_endoscopy": Recipe("DynUNet", 2, *_tiny([384, 640], 7)),
     "xlstm_cells": Recipe("DynUNet", 2, *_tiny([256, 256], 8)),
+    "xlstm_hippocampus_mri_3d": Recipe("DynUNet", 2, *_tiny([16, 16, 16], 4, pixdim=[2.0, 2.0, 2.0])),
+    "xlstm_nuclei": Recipe("DynUNet", 4, *_tiny([128, 128], 6)),
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +107,16 @@ class InferenceBundle:
         return {int(number): str(name) for number, name in output["channel_def"].items()}
 
     @property
+    def finds_objects(self) -> bool:
+        """Whether its label maps number objects (instances), instead of having a number for each class."""
+        return any(step["_target_"].endswith("InteriorToInstancesd") for step in self._steps("postprocessing"))
+
+    @property
+    def values(self) -> dict[int, str]:
+        """What the values of its label maps mean; of numbered objects all from 1 on mean the same."""
+        return {0: "background", 1: "objects, numbered from 1 on"} if self.finds_objects else self.labels
+
+    @property
     def takes_argmax(self) -> bool:
         """Whether the labels are the classes with the largest output, so that softmax gives their probabilities."""
         steps = self._steps("postprocessing")
@@ -148,6 +158,8 @@ class InferenceBundle:
         if not products:
             raise UserError(f"{self.config_file}: postprocessing has no {SAVING[1]}, so there is nothing to write")
         self.parser.ref_resolver.reset()
+        if self.finds_objects and len(products) > 1:  # classes are only the way to the objects
+            return [replace(products[-1], postfix=products[0].postfix)]
         return products
 
 

@@ -37,6 +37,7 @@ def predict(
     amp: bool | None = None,
     save_probabilities: bool = False,
     dicom_seg: bool = False,
+    overlay: bool = False,
     format: str | None = None,
     override: dict[str, Any] | None = None,
     overwrite: bool = False,
@@ -47,7 +48,7 @@ def predict(
     Volumes: NIfTI, NRRD, MHA and DICOM series; pictures: PNG, JPEG, TIFF and BMP. What is done with them is the
     bundle's own inference config, so that the labels are those of its `inferring`. Label maps come in the format of the
     image (NIfTI for DICOM, PNG for pictures) as CASE_pred, with CASE_pred.json that tells how they were made;
-    labels.json names the labels.
+    labels.json names the labels. A bundle that finds objects writes their numbers.
 
     An image that cannot be segmented gets a line of its own, and the others are segmented. A second run does what is
     missing.
@@ -65,6 +66,7 @@ def predict(
             it off.
         save_probabilities: write CASE_probabilities too: 4D NIfTI for volumes, float16 in .npz for pictures.
         dicom_seg: write a DICOM segmentation (CASE_pred.dcm) too for each DICOM series.
+        overlay: write CASE_overlay.png too: the image with the outlines of what was found; of a volume three slices.
         format: nii.gz, nii, nrrd or mha for the label maps of volumes.
         override: values of the bundle's config to use instead, for example "{'sw_batch_size': 4}".
         overwrite: replace results that were made of other images, or with other weights or settings.
@@ -77,7 +79,13 @@ def predict(
     Example:
         scanseg predict --bundle msvm_synapse --input scans --output labels --weights model.pt
     """
-    flags = {"tta": tta, "save-probabilities": save_probabilities, "dicom-seg": dicom_seg, "overwrite": overwrite}
+    flags = {
+        "tta": tta,
+        "save-probabilities": save_probabilities,
+        "dicom-seg": dicom_seg,
+        "overlay": overlay,
+        "overwrite": overwrite,
+    }
     for flag, value in {**flags, "amp": bool(amp) if amp is None else amp}.items():
         if not isinstance(value, bool):
             raise UserError(f"--{flag} takes no value, not {value!r}")
@@ -99,7 +107,7 @@ def predict(
             if not any(case.kind == "dicom" for case in cases):
                 raise UserError(f"--volume is for DICOM series, but --input {source} has none")
             cases = [_with_volume(case, volume) for case in cases]
-        wanted = Wanted(format, save_probabilities, dicom_seg)
+        wanted = Wanted(format, save_probabilities, dicom_seg, overlay)
         if dicom_seg:
             dicom.library("highdicom")
             if not any(case.kind == "dicom" for case in cases):
@@ -113,7 +121,7 @@ def predict(
         if ranks.rank == 0:
             for note in notes:
                 print(note, file=sys.stderr)
-            record.write_labels(folder, opened.labels, overwrite)
+            record.write_labels(folder, opened.values, overwrite)
         counts = _run(predictor, cases, states, folder, wanted, settings, ranks)
     total = ranks.total(counts)
     if ranks.rank == 0:

@@ -19,6 +19,7 @@ from ..bundle.inference import InferenceBundle
 from ..errors import UserError
 from .cases import Case
 from .dicom import write_segmentation
+from .overlay import write_overlay
 from .predictor import Prediction
 from .reading import Loaded
 
@@ -36,14 +37,16 @@ class Wanted:
         form: format of the label maps of volumes; None for the format of the image, NIfTI for DICOM.
         probabilities: whether to write the probabilities.
         segmentation: whether to write a DICOM segmentation for DICOM series.
+        overlay: whether to write a picture of the image with what was found.
     """
 
     form: str | None = None
     probabilities: bool = False
     segmentation: bool = False
+    overlay: bool = False
 
     def files(self, case: Case, bundle: InferenceBundle) -> dict[str, str]:
-        """Names of the files of a case, by the postfix of the map, "probabilities" or "segmentation"."""
+        """Names of the files of a case, by the postfix of the map, "probabilities", "segmentation" or "overlay"."""
         ending = ending_of(case.files[0])
         form = "png" if case.kind == "picture" else self.form or OF_ITK.get(ending, FORMATS[0])
         names = {p.postfix: f"{case.name}_{p.postfix}.{form}" for p in bundle.products}
@@ -51,6 +54,8 @@ class Wanted:
             names["probabilities"] = f"{case.name}_probabilities.{'npz' if case.kind == 'picture' else 'nii.gz'}"
         if self.segmentation and case.kind == "dicom":
             names["segmentation"] = f"{case.name}_{bundle.products[0].postfix}.dcm"
+        if self.overlay:
+            names["overlay"] = f"{case.name}_overlay.png"
         return names
 
 
@@ -79,6 +84,8 @@ def write_prediction(
         write_map(folder / names[postfix], labels, loaded.image)
     if "probabilities" in names:
         _write_probabilities(folder / names["probabilities"], prediction, loaded.image)
+    if "overlay" in names:
+        write_overlay(folder / names["overlay"], prediction, loaded, str(bundle.takes["modality"]))
     if "segmentation" in names:
         model = f"{bundle.name} {bundle.version}"
         path = folder / names["segmentation"]

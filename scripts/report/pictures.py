@@ -73,9 +73,16 @@ def layer_names(volume: Volume) -> list[str]:
             *(["errors"] if volume.truth is not None else [])]  # fmt: skip
 
 
-def layer_images(volume: Volume, plane: Plane, number: int) -> list[Image.Image]:
-    """The layers of a slice with square pixels, in the order of :func:`layer_names`: the image, then palettes."""
-    size = _size(volume, plane)
+def layer_images(volume: Volume, plane: Plane, number: int, side: int | None = None) -> list[Image.Image]:
+    """The layers of a slice with square pixels, in the order of :func:`layer_names`: the image, then palettes.
+
+    Args:
+        volume: the case.
+        plane: one of its planes.
+        number: of the slice.
+        side: pixels of the longer side; by default those of :data:`SIDE`.
+    """
+    size = _size(volume, plane, side or SIDE[volume.flat])
     image = Image.fromarray(np.ascontiguousarray(volume.cut(volume.image, plane, number)))
     layers = [image.resize(size, Image.Resampling.BILINEAR)]
     for array, colours in (
@@ -96,10 +103,10 @@ def composed(image: Image.Image, layer: Image.Image | None = None) -> Image.Imag
     return (base if layer is None else Image.alpha_composite(base, layer.convert("RGBA"))).convert("RGB")
 
 
-def _size(volume: Volume, plane: Plane) -> tuple[int, int]:
+def _size(volume: Volume, plane: Plane, side: int) -> tuple[int, int]:
     rows, columns = volume.cut(volume.prediction, plane, 0).shape
     height, width = (n * size for n, size in zip((rows, columns), volume.pixel(plane), strict=True))
-    scale = SIDE[volume.flat] / max(height, width)
+    scale = side / max(height, width)
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 

@@ -129,16 +129,21 @@ def read_volume(case: ScoredCase, modality: str = "") -> Volume:
         raise UserError(f"there is no {case.prediction}, run inferring first")
     image, spacing = _read(case.image)
     eight_bits = not is_volume(case.image) and image.dtype == np.uint8
-    low, high = (0.0, 255.0) if eight_bits else WINDOWS.get(modality, tuple(np.nanpercentile(image, (1, 99))))
-    levels = (np.nan_to_num(image.astype(np.float32)) - low) * (255 / max(high - low, 1e-6))
     return Volume(
         case.name,
-        levels.clip(0, 255).round().astype(np.uint8),
+        image if eight_bits else grey_levels(image, modality),
         None if case.label is None else read_labels(case.label, image.shape[:3]),
         read_labels(case.prediction, image.shape[:3]),
         spacing,
         flat=not is_volume(case.image),
     )
+
+
+def grey_levels(image: np.ndarray, modality: str = "") -> np.ndarray:
+    """Intensities as uint8: through the window of the modality, or from the 1st to the 99th percentile."""
+    low, high = WINDOWS.get(modality, tuple(np.nanpercentile(image, (1, 99))))
+    levels = (np.nan_to_num(image.astype(np.float32)) - low) * (255 / max(high - low, 1e-6))
+    return levels.clip(0, 255).round().astype(np.uint8)
 
 
 def read_labels(path: Path, shape: tuple[int, ...] | None = None) -> np.ndarray:

@@ -10,12 +10,15 @@ FAMILIES = {
     "msvm": [n for n in BUNDLES if n.startswith("msvm_")],
     "xlstm": [n for n in BUNDLES if n.startswith("xlstm_")],
 }
+TRAINED = ["xlstm_hippocampus_mri_3d", "xlstm_nuclei"]
+VOLUMES = ["xlstm_abdomen_mri_3d", "xlstm_hippocampus_mri_3d"]
 NAMES = ["train", "evaluate", "inference", "multi_gpu_train", "multi_gpu_evaluate"]
 
 OWN_FILES = {
     "configs/2d.json": (["xlstm_abdomen_mri_3d"], "the paper's other network for these volumes"),
     "configs/adamw.json": (FAMILIES["xlstm"], "the optimiser of the paper beside that of its published code"),
     "configs/demo.json": (["msvm_synapse", "xlstm_cells"], "short trainings on a sample"),
+    "configs/short.json": (TRAINED, "the short training that their weights come from"),
     "configs/overfit.json": (["msvm_synapse", "xlstm_abdomen_mri_3d"], "demonstrations on what they were trained on"),
 }
 
@@ -30,8 +33,8 @@ OWN_SETTINGS = {
     "mirror_axes": (FAMILIES["xlstm"], "nnU-Net's mirroring of the test images"),
     "variant": (FAMILIES["xlstm"], "xLSTM in the bottleneck or in the whole encoder"),
     "cache_dir": (FAMILIES["xlstm"], "slices are prepared on disk already"),
-    "pixdim": (["xlstm_abdomen_mri_3d"], "volumes are resampled to one voxel size"),
-    "axcodes": ([*FAMILIES["msvm"], "xlstm_abdomen_mri_3d"], "volumes are turned to one orientation"),
+    "pixdim": (VOLUMES, "volumes are resampled to one voxel size"),
+    "axcodes": ([*FAMILIES["msvm"], *VOLUMES], "volumes are turned to one orientation"),
 }
 
 JOINT = ("loss#_target_", "loss#loss#_target_")

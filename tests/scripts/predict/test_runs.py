@@ -65,9 +65,9 @@ def words(arguments):
 def test_second_run_does_what_is_missing(scans, out, arguments, capsys):
     assert predict(input=str(scans), output=str(out), **arguments(BUNDLE)) == 0
     first = contents(out)
-    names = {f"{case}_{kind}" for case in "abc" for kind in ("pred.png", "pred.json", "instances.png")}
+    names = {f"{case}_{kind}" for case in "abc" for kind in ("pred.png", "pred.json")}
     assert set(first) == {*names, "labels.json"}
-    (out / "b_instances.png").unlink()
+    (out / "b_pred.png").unlink()
     times = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
     assert predict(input=str(scans), output=str(out), **arguments(BUNDLE)) == 0
     assert capsys.readouterr().out.splitlines()[-1] == f"1 done, 2 skipped, 0 failed; the results are in {out}"
@@ -148,7 +148,7 @@ def test_interrupted_run_is_taken_up(scans, out, arguments, monkeypatch, capsys)
     with pytest.raises(KeyboardInterrupt):
         predict(input=str(scans), output=str(out), **arguments(BUNDLE))
     monkeypatch.undo()
-    assert {path.name for path in out.glob("*.png")} == {"a_pred.png", "a_instances.png"}
+    assert {path.name for path in out.glob("*.png")} == {"a_pred.png"}
     (out / ".partial.b_pred.png").write_text("half")  # what a killed process leaves
     assert predict(input=str(scans), output=str(out), **arguments(BUNDLE)) == 0
     assert capsys.readouterr().out.startswith("2 done, 1 skipped, 0 failed")
