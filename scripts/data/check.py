@@ -13,6 +13,7 @@ from ..errors import UserError
 from .dataset import FOLDERS, PARTS, read_json
 from .faults import CheckJob, Findings, inspect
 from .labels import CLASSES
+from .scales import mixed_scales
 from .work import process_count, work
 
 
@@ -22,7 +23,8 @@ def check(dataset_dir: str, bundle: str | None = None, processes: int | None = N
     Looked for are missing, unreadable and truncated files, image and label that differ in shape, affine or spacing,
     labels that the bundle does not have or that are empty (except those that were empty in the source, see
     dataset.json), NaN and infinity, and images or slices that are in more than one of training, validation and test.
-    Each fault is a line with the name of the file. The exit status is 1 where there are faults.
+    Volumes of several types, or of very different scales, are noted as well. Each fault is a line with the name of the
+    file. The exit status is 1 where there are faults.
 
     Args:
         dataset_dir: the data set, a folder with datalist.json.
@@ -52,6 +54,9 @@ def check(dataset_dir: str, bundle: str | None = None, processes: int | None = N
     faults += _shared(jobs, [found[id(job)] for job in jobs])
     for fault in faults:
         print(fault)
+    scales = {job.item["image"]: scale for job in jobs if (scale := found[id(job)].scale) is not None}
+    if note := mixed_scales(scales, absolute=str(record.get("modality", "")).upper() == "CT"):
+        print(f"note: {note}")
     counts = ", ".join(f"{len(items)} {part}" for part, items in lists.items())
     known = f"; {len(empty)} labels were empty in the source" if empty else ""
     print(f"{folder}: {len(faults) or 'no'} fault{'s' * (len(faults) != 1)} in {len(jobs)} items ({counts}){known}")

@@ -15,6 +15,7 @@ from components.images.reading import Content, read
 from ..errors import UserError
 from .dataset import Item
 from .reading import naming
+from .scales import Scale
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,12 @@ class Findings:
     Args:
         faults: one line each, with the name of the file.
         hashes: for each slice of the image, or for the picture, the hash of its content and where it is.
+        scale: intensities of a volume; None for pictures, and where there are none.
     """
 
     faults: list[str] = field(default_factory=list)
     hashes: dict[str, str] = field(default_factory=dict)
+    scale: Scale | None = None
 
 
 def inspect(job: CheckJob) -> Findings:
@@ -75,6 +78,7 @@ def inspect(job: CheckJob) -> Findings:
         found.faults += [f"{name}: {fault}" for fault in faults]
     if "image" in contents:
         found.hashes = dict(_hashes(job.item["image"], contents["image"]))
+        found.scale = _scale(contents["image"])
     return found
 
 
@@ -93,6 +97,13 @@ def _faults_of(key: str, content: Content, job: CheckJob) -> Iterator[str]:
             yield "is empty: background only"
     if key == "instances" and not array.any() and not job.may_be_empty:
         yield "has no instance"
+
+
+def _scale(content: Content) -> Scale | None:
+    array = content.array
+    if content.affine is None or not array.size or array.dtype.kind not in "iuf" or not np.isfinite(array).all():
+        return None
+    return Scale(str(array.dtype), float(array.min()), float(array.max()))
 
 
 def _hashes(name: str, content: Content) -> Iterator[tuple[str, str]]:

@@ -10,6 +10,7 @@ from components.images.endings import NIFTI, ending_of
 
 from ..bundle.contents import add_components, has_neighbour
 from ..data.dataset import PARTS, Dataset
+from ..data.scales import Scale, mixed_scales
 from ..data.work import process_count
 from ..errors import UserError
 from ..memory import budget
@@ -86,6 +87,10 @@ def new(
     if ready and form.unit:
         _check_scaled(sources, measured)
     notes = [*([base_note] if base_note else []), *sources.notes, *_notes(measured, cases)]
+    if sources.spatial_dims == 3:
+        scales = {name: Scale(facts.kind, *facts.bounds) for name, facts in measured.facts.items()}
+        if note := mixed_scales(scales, absolute=settings.normalisation.kind == "ct"):
+            notes.append(note)
 
     with new_bundle(target) as folder:
         configs = write_configs(folder, base, pictures, name, found, settings)
