@@ -57,4 +57,6 @@ def test_networks_of_the_bundles():
         "xlstm_abdomen_mri_3d": "xLSTM-UNet Bot",
         "xlstm_endoscopy": "xLSTM-UNet Enc",
         "xlstm_cells": "xLSTM-UNet Enc",
+        "xlstm_hippocampus_mri_3d": "xLSTM-UNet Bot",
+        "xlstm_nuclei": "xLSTM-UNet Bot",
     }

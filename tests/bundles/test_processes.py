@@ -127,7 +127,8 @@ def test_resume(work, bundle, tmp_path):
     states = [state["torch"] for state in first["random"]]
     assert len(states) == 2
     assert bundle == "msvm_acdc" or not torch.equal(*states)  # where processes draw their own cases
-    settings = {**settings, "max_epochs": 9, "patience": 1, "learning_rate": 0}
+    # No score counts as better, so that the training ends at its first validation.
+    settings = {**settings, "max_epochs": 9, "patience": 1, "checkpoints#early_stop#min_delta": 1.0}
     run(bundle, "training", "train+multi_gpu_train", tmp_path, *PROCESSES, resume="true", **settings)
     last = torch.load(tmp_path / "models" / "last.pt", weights_only=True)
     assert last["early_stop"]["counter"] == 1
