@@ -82,7 +82,7 @@ def test_evaluation_and_inference(trained):
     assert f"ready: {work / 'output' / 'predictions'}\n" in inference.stdout
     metrics = json.loads((work / "output" / "metrics.json").read_text())
     names = json.loads((configs(bundle) / "train.json").read_text())["class_names"]
-    scored = ["cell"] if bundle == "xlstm_cells" else names
+    scored = {"xlstm_cells": ["cell"], "xlstm_nuclei": ["nucleus"]}.get(bundle, names)
     assert list(metrics["classes"]) == scored
     assert metrics["cases"] == 1
     assert (work / "output" / "metrics.csv").read_text().count("\n") == 1 + len(scored)

@@ -83,7 +83,7 @@ def check_module(module: str, *words: str) -> None:
     elif module == "monai.bundle":
         check_bundle(*words)
     else:
-        assert module in {"venv", "mkdocs", "pytest", "ruff", "build"}, f"python -m {module} is not known"
+        assert module in {"venv", "mkdocs", "pytest", "ruff", "build", "benchmarks"}, f"python -m {module} is not known"
 
 
 def check_scanseg(words: list[str]) -> None:
