@@ -11,7 +11,7 @@ from components.files import write_text
 from ..arguments import PROGRAM
 from ..errors import UserError
 from .archive import write_zip
-from .contents import ROOT, Weights, bundle_names, collect
+from .contents import ROOT, Weights, bundle_names, collect, own_weights
 from .entries import (
     INDEX,
     Entry,
@@ -50,7 +50,7 @@ def package(
     Args:
         bundle: names of bundles, separated by commas; by default all.
         out: folder for the zips.
-        weights: a model.pt for the one bundle that is named.
+        weights: a model.pt for the one bundle that is named; by default the weights that the checkout has, if any.
         weights_source: where the weights come from: "sample-trained: …" or "published: …".
         weights_licence: terms of the weights; by default Apache-2.0 for sample-trained ones.
         release: whether to release the versions: they enter model_zoo.json of the checkout, and models/, the same in
@@ -86,7 +86,8 @@ def package(
             add(released, entry, release)
         write_index(INDEX, released)
         write_forms(released, ROOT / "models")
-        write_release(released, folder, {entry["name"]: given.path for entry in entries}, ROOT / "CHANGELOG.md")
+        models = {name: (given or own_weights(ROOT / "bundles" / name)).path for name in names}
+        write_release(released, folder, models, ROOT / "CHANGELOG.md")
         print(f"{folder} is ready for the upload to {base}; commit {INDEX.name} and models")
     print(f"{folder / INDEX.name} is written; check the zips with {PROGRAM} zoo verify")
 
@@ -139,11 +140,11 @@ def check_base_url(url: str) -> str:
     return url.rstrip("/")
 
 
-def _weights(names: list[str], path: str | None, source: str | None, licence: str | None) -> Weights:
+def _weights(names: list[str], path: str | None, source: str | None, licence: str | None) -> Weights | None:
     if path is None:
         if source or licence:
             raise UserError("--weights_source and --weights_licence describe --weights, which is missing")
-        return Weights()
+        return None
     if len(names) != 1:
         raise UserError("--weights is for one bundle: name it with --bundle")
     kind, _, text = (source or "").partition(":")

@@ -1,5 +1,7 @@
 """Zips that are equal byte for byte, and zips that are refused."""
 
+import hashlib
+import json
 import stat
 import struct
 import warnings
@@ -100,6 +102,22 @@ def test_weights_and_their_origin_are_inside(checkout, tmp_path):
     assert b'"source": "the authors"' in inside["tiny/models/weights.json"]
     assert entry["weights"]["kind"] == "published"
     assert entry["weights"]["file"] == "tiny_v0.1.0_model.pt"
+
+
+def test_weights_of_the_repository_are_inside_and_are_those_described(checkout, tmp_path):
+    record = {"kind": "trained", "source": "us", "licence": "CC0-1.0", "scores": {"f1": 0.5}}
+    digest = hashlib.sha256(b"tensors").hexdigest()
+    checkout.write("bundles/tiny/models/model.pt", "tensors")
+    checkout.write("bundles/tiny/models/weights.json", json.dumps({**record, "sha256": digest}))
+    checkout.commit()
+    path, entry = checkout.build(tmp_path)
+    inside = contents(path)
+    assert inside["tiny/models/model.pt"] == b"tensors"
+    assert json.loads(inside["tiny/models/weights.json"]) == {**record, "sha256": digest}
+    assert (entry["weights"]["kind"], entry["weights"]["sha256"]) == ("trained", digest)
+    checkout.write("bundles/tiny/models/model.pt", "others")
+    with pytest.raises(UserError, match=r"model\.pt is not the file that weights\.json describes"):
+        checkout.build(tmp_path)
 
 
 def test_unpacked_files_are_those_that_were_packed(zips, tmp_path):
