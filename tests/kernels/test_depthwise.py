@@ -71,7 +71,8 @@ def test_gradient_of_one_of_both(leaf):
     tensors[leaf].requires_grad_()
     y = depthwise_conv(*tensors, backend="numba")
     dy = torch.randn(y.shape, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
-    assert torch.equal(torch.autograd.grad(y, tensors[leaf], dy)[0], expected)
+    # Not bit for bit: PyTorch may compute one gradient alone in another way than two.
+    torch.testing.assert_close(torch.autograd.grad(y, tensors[leaf], dy)[0], expected, rtol=1e-13, atol=1e-13)
 
 
 def test_no_second_derivative_of_the_kernel():

@@ -166,8 +166,8 @@ def test_weights_that_do_not_fit_are_refused(served):
     [
         ("msvm_acdc", "ct0", 404, "there is no model 'msvm_acdc'"),
         ("msvm_synapse", "ct9", 404, "there is no image 'ct9'"),
-        ("msvm_synapse", "picture0", 422, "picture0.png is nothing for msvm_synapse"),
-        ("xlstm_endoscopy", "mr0", 422, "mr0.nii.gz is nothing for xlstm_endoscopy"),
+        ("msvm_synapse", "picture0", 422, "picture0.png does not fit msvm_synapse"),
+        ("xlstm_endoscopy", "mr0", 422, "mr0.nii.gz does not fit xlstm_endoscopy"),
     ],
 )
 def test_requests_that_make_no_sense(served, bundle, image, status, reason):
