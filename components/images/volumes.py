@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gzip
 import os
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -123,4 +124,5 @@ def _itk_reason(error: RuntimeError) -> str:
     told = " ".join(str(error).split())
     for mark in ("ITK ERROR: ", "sitk::ERROR: "):
         told = told.rpartition(mark)[2]
+    told = re.sub(r"^\w+ ?\(0x[0-9a-f]+\): ", "", told).removesuffix(" Reason: Success")
     return told or type(error).__name__

@@ -256,7 +256,7 @@ FAULTS = {
     lambda path, image: path.write_bytes(b""): "it is no NIfTI image",
     lambda path, image: path.symlink_to("nowhere"): "case.nii.gz is missing",
     lambda path, image: path.with_name("case.nrrd").write_text("NRRD0004\n"): "case.nrrd: ",
-    lambda path, image: path.with_name("case.mha").write_text("x"): "Unable to determine ImageIO reader",
+    lambda path, image: path.with_name("case.mha").write_text("x"): "failed: case: File cannot be read: ",
     lambda path, image: Image.new("L", (9, 9)).save(
         path.with_name("case.png")
     ): "case.png is a picture, but xlstm_abdomen_mri_3d takes volumes (MR, 1 channel)",

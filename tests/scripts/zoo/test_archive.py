@@ -58,7 +58,7 @@ def test_only_tracked_files_get_in(checkout, tmp_path):
     assert sorted(contents(path)) == sorted(f"tiny/{name}" for name in [*inside, "models/weights.json", SUMS])
 
 
-@pytest.mark.parametrize("name", ["bundles/tiny/models/model.pt", "bundles/tiny/.env", "components/data.bin"])
+@pytest.mark.parametrize("name", ["bundles/tiny/models/last.pt", "bundles/tiny/.env", "components/data.bin"])
 def test_a_tracked_file_of_another_kind_is_refused(checkout, name, tmp_path):
     checkout.write(name, "x")
     checkout.git("add", "--force", name)
