@@ -42,7 +42,7 @@ def build(folder: Path) -> Dataset:
         labels=CLASSES[BUNDLE],
         split="Four volumes are training, one is validation, two are test.",
         synthetic=True,
-        caution="These volumes are synthetic: scores say nothing about patients.",
+        caution="These volumes are synthetic: this is a demonstration, and its scores say nothing about patients.",
         details={"spacing": "1 mm", "intensities": "0 to about 1000"},
     )
     output = Output(folder)

@@ -17,7 +17,7 @@ from scripts.data.labels import CLASSES
 from scripts.data.sample import SAMPLES
 
 SOURCE = Path(__file__).parents[2] / "scripts" / "data" / "samples"
-SYNTHETIC = {"msvm_acdc", "xlstm_endoscopy"}
+SYNTHETIC = {"msvm_acdc", "xlstm_endoscopy", "xlstm_hippocampus_mri_3d"}
 MEGABYTES = 5
 
 
