@@ -33,7 +33,7 @@ def test_lightning_file_becomes_the_weights_of_the_bundle(checkpoints, msvm, sca
     CheckpointLoader(str(out), {"model": network}, strict=True)(Engine(lambda *_: None))
     with torch.no_grad():
         prediction = network.eval()(msvm.input)
-    torch.testing.assert_close(prediction, msvm.outputs[0], rtol=0, atol=2e-4)
+    torch.testing.assert_close(prediction, msvm.outputs[0].float(), rtol=0, atol=2e-4)
 
 
 def test_record_says_where_the_weights_come_from(checkpoints, msvm, scanseg, tmp_path):
