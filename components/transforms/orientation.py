@@ -38,8 +38,9 @@ class Orientation(InvertibleTransform):
 
     Example:
         >>> image = MetaTensor(torch.zeros(1, 2, 3, 4), affine=torch.eye(4))
-        >>> turned = Orientation("PLS")(image)
-        >>> turned.shape, Orientation("PLS").inverse(turned).shape
+        >>> orientation = Orientation("PLS")
+        >>> turned = orientation(image)
+        >>> turned.shape, orientation.inverse(turned).shape
         (torch.Size([1, 3, 2, 4]), torch.Size([1, 2, 3, 4]))
     """
 

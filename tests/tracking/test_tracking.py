@@ -133,7 +133,7 @@ def test_crashed_run_has_failed_and_is_not_gone_on_with(tmp_path):
 
 def test_interrupted_run_is_killed(tmp_path):
     code = (
-        "from pathlib import Path\nfrom tests.handlers.test_tracking import Broken, trainer\n"
+        "from pathlib import Path\nfrom tests.tracking.test_tracking import Broken, trainer\n"
         "def interrupt(self, x):\n    raise KeyboardInterrupt\n"
         f"Broken.forward = interrupt\ntrainer(Path({str(tmp_path)!r}), Broken(2, 3, 1)).run()"
     )

@@ -244,7 +244,7 @@ def test_best_median_and_worst_of_frames(frames):
 def test_scores_of_frames_are_in_percent_and_pixels(frames, capsys):
     page = made(*frames)
     text = page.text
-    assert page.in_a_row("Dice %", "HD95 pixels", "cases counted")
+    assert page.in_a_row("Dice %", "HD95 pixels")
     assert not re.search(r"\bmm\b|voxels", text)
     assert page.in_a_row("prograsp forceps", "75.0", "3.0", "8", "75.0")
     assert page.in_a_row("68.43", "70.01")
@@ -306,7 +306,8 @@ def test_published_tables_agree_with_themselves_and_the_bundles(table):
 
 
 def test_every_bundle_has_a_published_table():
-    assert [table.bundle for table in TABLES] == list(CLASSES)
+    own = ["xlstm_hippocampus_mri_3d", "xlstm_nuclei"]  # trained here: no paper has scores of them
+    assert [table.bundle for table in TABLES] == [bundle for bundle in CLASSES if bundle not in own]
 
 
 def test_score_of_another_name_is_shown_as_it_is():

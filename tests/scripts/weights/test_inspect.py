@@ -164,8 +164,8 @@ def test_class_of_which_nothing_is_known(scanseg, tmp_path):
     assert status == 1
     assert f"it holds {__name__}.Foreign: neither a tensor nor a plain value" in errors
     assert "save its state dict alone" in errors
-    assert f"unknown    {__name__}.Foreign" in told
-    assert "plain      torch._utils._rebuild_tensor_v2" in told
+    assert f"unknown  {__name__}.Foreign" in told
+    assert "plain    torch._utils._rebuild_tensor_v2" in told
 
 
 def test_program_is_refused(scanseg, tmp_path):
