@@ -52,7 +52,9 @@ def render(results: Results, leading: list[Column], galleries: list[Gallery], ag
         metrics=metrics,
         table=class_table(metrics, published, results.flat) if metrics else None,
         leading=leading,
-        distances="HD95 in pixels." if PIXELS in leading else metrics.get("spacing", ""),
+        distances="HD95 and ASD in pixels."
+        if not {*PIXELS.values()}.isdisjoint(leading)
+        else metrics.get("spacing", ""),
         cases=_by_case(results) if metrics else {},
         means={column.key: case_means(results.scores, f"strict_{column.key}") for column in leading},
         published=published,
