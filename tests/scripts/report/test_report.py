@@ -250,7 +250,7 @@ def test_scores_of_frames_are_in_percent_and_pixels(frames, capsys):
     assert page.in_a_row("68.43", "70.01")
     assert "Agreement of areas" in text
     assert page.in_a_row("prograsp forceps", "8", "+0.00", "+0.00", "+0.00")
-    assert re.search(r"^prograsp forceps +75\.0 +3\.0$", capsys.readouterr().out, re.MULTILINE)
+    assert re.search(r"^prograsp forceps +75\.0 +3\.0 +60\.0$", capsys.readouterr().out, re.MULTILINE)
 
 
 def test_damaged_and_unlabelled_pictures(frames, capsys):
