@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import zipfile
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -11,17 +10,10 @@ from pathlib import Path
 from ignite.engine import Engine, Events
 from torch import Tensor, nn
 
-from ..errors import one_line
-from ..networks.published import read_checkpoint
+from ..networks.weights_file import check_finite, first_of, read_weights
 
 logger = logging.getLogger(__name__)
 
-SHOWN = 3
-"""So many tensors that do not fit are named."""
-HOLDERS = ("network", "model", "state_dict")
-"""Where files hold the weights that hold more: ``last.pt``, MONAI's and others' checkpoints."""
-FOLDER = 0x10
-"""Mark of a folder in a zip: PyTorch reads nothing of what has it, and leaves a tensor as the memory was."""
 GET = (
     "train the bundle, convert published weights with `scanseg weights convert`, or get released ones with "
     "`scanseg zoo fetch`"
@@ -46,37 +38,15 @@ def load_weights(network: nn.Module, path: str | PathLike[str], name: str = "") 
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there are no weights at {path}: {GET}")
-    _check_sums(path)
-    content = read_checkpoint(path)
-    held = (
-        content[name] for name in HOLDERS if isinstance(content, Mapping) and isinstance(content.get(name), Mapping)
-    )
-    state = next(held, content)
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"{path} holds no weights: a dictionary of tensors is needed, as `model.pt` of a training")
+    state = read_weights(path)
     network = getattr(network, "module", network)
     if faults := _faults(network.state_dict(), state):
         hint = "; a published checkpoint has to go through `scanseg weights convert` first"
         hint = hint if "missing" in faults else "; it is of another network: give the settings that it was trained with"
         whose = f"of {name}" if name else type(network).__name__
         raise ValueError(f"{path} does not fit the network {whose}: {faults}{hint}")
-    if broken := [name for name, value in state.items() if value.is_floating_point() and not value.isfinite().all()]:
-        raise ValueError(f"{path} has values that are NaN or infinite in {_first(broken)}: it is of no use")
+    check_finite(state, path)
     network.load_state_dict(state)
-
-
-def _check_sums(path: Path) -> None:
-    """Compare the checksums in a file of ``torch.save``, which PyTorch does not."""
-    try:
-        if not zipfile.is_zipfile(path):  # told by what reads it
-            return
-        with zipfile.ZipFile(path) as archive:
-            folders = (info.filename for info in archive.infolist() if info.external_attr & FOLDER)
-            wrong = archive.testzip() or next(folders, None)
-    except Exception as error:  # a damaged zip makes the module fail in many ways
-        raise ValueError(f"{path} is damaged: {one_line(error)}; copy or download it again") from error
-    if wrong is not None:
-        raise ValueError(f"{path} is damaged: {wrong} in it is not what was written; copy or download it again")
 
 
 def _faults(needed: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
@@ -90,11 +60,7 @@ def _faults(needed: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
         "not known": [name for name in given if name not in needed],
         "of another shape": shapes,
     }
-    return "; ".join(f"{len(names)} tensors {kind}, first {_first(names)}" for kind, names in parts.items() if names)
-
-
-def _first(names: list[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
+    return "; ".join(f"{len(names)} tensors {kind}, first {first_of(names)}" for kind, names in parts.items() if names)
 
 
 class StrictCheckpointLoader:

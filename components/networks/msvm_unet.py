@@ -87,6 +87,8 @@ class MSVMUNet(nn.Module):
 
     stride: ClassVar[int] = 32
 
+    input_weights: ClassVar[tuple[str, ...]] = ("encoder.stem.0.conv.weight",)
+
     published_names: ClassVar[tuple[tuple[str, str | None], ...]] = (
         (r"^encoder\.(classifier|head|norm)\..*", None),
         (r"^encoder\.patch_embed\.([0-4])\.", r"encoder.layer0.\1."),

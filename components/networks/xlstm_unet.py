@@ -112,6 +112,10 @@ class XLSTMUNet(nn.Module):
         torch.Size([1, 3, 32, 32])
     """
 
+    # Of two stages and kernels, see load_pretrained.
+    input_weights: ClassVar[tuple[str, ...]] = ("stem.0.conv1.weight", "stem.0.shortcut.weight")
+    coarsest_first: ClassVar[tuple[str, ...]] = ("decoder", "heads")
+
     # The authors' parameter names in ours: substitutions in this order; None for a tensor that has no effect.
     published_names: ClassVar[tuple[tuple[str, str | None], ...]] = (
         (r"^decoder\.encoder\.", "encoder."),

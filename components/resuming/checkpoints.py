@@ -14,6 +14,7 @@ from ignite.handlers import EarlyStopping, EMAHandler
 from torch import nn
 
 from ..files import partial_of
+from ..networks.pretrained import load_pretrained
 from ..validation import check_choice
 from .batches import ShelteredLoader
 from .lock import locked
@@ -61,6 +62,8 @@ class Checkpoints:
         resume: whether to go on from ``last.pt``: true, false, or "auto" for going on if there is one, and doing
             nothing if the training is complete. The words may be texts, as of a command line.
         output_dir: another folder that this training writes, to keep other trainings out of it; None for none.
+        pretrained: file of weights that a new training starts from, see
+            :func:`components.networks.load_pretrained`; a training that goes on from a state does not read it.
 
     Raises:
         ValueError: for another word in ``resume``.
@@ -80,6 +83,7 @@ class Checkpoints:
         early_stop: EarlyStopping | None = None,
         resume: bool | str = False,
         output_dir: str | None = None,
+        pretrained: str | None = None,
     ) -> None:
         self.resume = str(resume).lower()
         check_choice("resume", self.resume, RESUME)
@@ -88,7 +92,7 @@ class Checkpoints:
         self.last = StateFile(ckpt_dir)
         self.trainer = trainer
         self.evaluator = evaluator
-        self.ema, self.early_stop = ema, early_stop
+        self.ema, self.early_stop, self.pretrained = ema, early_stop, pretrained
         network = getattr(network, "module", network)
         self.result = network if ema is None else ema.ema_model
         self.state = TrainingState(trainer, evaluator, network, optimizer, lr_scheduler, ema, early_stop)
@@ -122,10 +126,10 @@ class Checkpoints:
             Whether there is anything to train: False for a complete training that "auto" would go on with.
 
         Raises:
-            FileNotFoundError: if there is nothing to resume from.
+            FileNotFoundError: if there is nothing to resume or start from.
             ValueError: if the training to resume is complete already, or is to be stopped by validations that do not
-                take place, or if its state is damaged or of another network, optimizer or data
-                set.
+                take place, if its state is damaged or of another network, optimizer or data set, or if the weights to
+                start from do not fit.
         """
         if self.early_stop is not None and (self.evaluator is None or self.evaluator.state.epoch_length == 0):
             raise ValueError(
@@ -144,11 +148,8 @@ class Checkpoints:
                     raise ValueError(complete)
                 logger.info("nothing to do: %s", complete)
                 return False
-        elif self.last.exists() and idist.get_rank() == 0:
-            logger.warning(
-                "%s of an earlier training is replaced after the first epoch: --resume true goes on from it instead",
-                self.last.path,
-            )
+        else:
+            self._begin()
         if self.evaluator is not None:
             self.evaluator.data_loader = ShelteredLoader(self.evaluator.data_loader)
             self.evaluator.add_event_handler(Events.ITERATION_COMPLETED, self._validation_iterated)
@@ -159,6 +160,17 @@ class Checkpoints:
         self.trainer.add_event_handler(Events.EPOCH_COMPLETED, self._epoch_completed)
         self.trainer.add_event_handler(Events.COMPLETED, self._finished)
         return True
+
+    def _begin(self) -> None:
+        if self.last.exists() and idist.get_rank() == 0:
+            logger.warning(
+                "%s of an earlier training is replaced after the first epoch: --resume true goes on from it instead",
+                self.last.path,
+            )
+        if self.pretrained is not None:
+            load_pretrained(self.state.network, self.pretrained)
+            if self.ema is not None:
+                self.ema.ema_model.load_state_dict(self.state.network.state_dict())
 
     def _iterated(self, trainer: Engine) -> None:
         iterations = (trainer.state.iteration - 1) % trainer.state.epoch_length + 1

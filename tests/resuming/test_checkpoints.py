@@ -19,7 +19,9 @@ from components.resuming.schedule import continue_schedule
 class Training:
     """A trainer with validation whose score is a given sequence, its checkpoints, and what is recorded of it."""
 
-    def __init__(self, folder, epochs, scores=(), momentum=None, patience=0, resume=False, interval=1, cases=1):
+    def __init__(
+        self, folder, epochs, scores=(), momentum=None, patience=0, resume=False, interval=1, cases=1, pretrained=None
+    ):
         torch.manual_seed(0)
         items = [{"image": torch.randn(2), "label": torch.randn(1)} for _ in range(6)]
         self.network = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Dropout(0.5), nn.Linear(4, 1))
@@ -60,6 +62,7 @@ class Training:
             ema=self.ema,
             early_stop=self.stop,
             resume=resume,
+            pretrained=pretrained,
         )
 
     def _score(self, evaluator):
@@ -216,3 +219,20 @@ def test_schedule_that_follows_a_score_is_restored():
     continue_schedule(again, fresh, scheduler.state_dict(), optimizer.state_dict())
     assert fresh.param_groups[0]["lr"] == optimizer.param_groups[0]["lr"] == pytest.approx(0.01)
     assert again.best == 1.0
+
+
+def test_a_training_starts_from_weights_and_one_that_goes_on_does_not(tmp_path, caplog):
+    torch.manual_seed(5)
+    other = Training(tmp_path / "other", 1).network
+    for parameter in other.parameters():
+        torch.nn.init.normal_(parameter)
+    torch.save(other.state_dict(), tmp_path / "start.pt")
+    begun = Training(tmp_path / "new", 2, scores=[0.1, 0.2], momentum=0.1, pretrained=str(tmp_path / "start.pt"))
+    begun.checkpoints.attach()
+    for network in (begun.network, begun.ema.ema_model):
+        assert all(torch.equal(value, network.state_dict()[name]) for name, value in other.state_dict().items())
+    begun.trainer.run()
+    last = load(tmp_path / "new" / "last.pt")
+    on = Training(tmp_path / "new", 3, [0.3] * 3, momentum=0.1, resume="auto", pretrained=str(tmp_path / "gone.pt"))
+    on.checkpoints.attach()
+    assert all(torch.equal(value, on.network.state_dict()[name]) for name, value in last["network"].items())
