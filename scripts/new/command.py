@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,16 @@ from ..data.dataset import PARTS, Dataset
 from ..data.scales import Scale, mixed_scales
 from ..data.work import process_count
 from ..errors import UserError
-from ..memory import budget
+from ..memory import budget as memory_budget
 from .base import Base, find_base, fitting
 from .datafolder import Form, fill
 from .describe import NewBundle, readme, text
 from .measure import Measured, Measurement, measure, summarise
 from .plan import Plan, plan
+from .short import Budget, seconds
 from .sources import Source, Sources, find_sources
 from .split import split
-from .write import check_name, check_target, new_bundle, write_configs
+from .write import check_name, check_target, dumps, new_bundle, write_configs
 
 
 def new(
@@ -35,6 +37,8 @@ def new(
     seed: int = 42,
     processes: int | None = None,
     force: bool = False,
+    budget: str | None = None,
+    step_seconds: float | None = None,
 ) -> None:
     """Make a bundle for a data set of your own, planned from what is measured in it.
 
@@ -63,13 +67,21 @@ def new(
         seed: of the division into training, validation and test.
         processes: how many cases are worked on at once; by default one for each processor, up to 8.
         force: if there is such a bundle already, keep it under another name.
+        budget: time for a short training on this machine, such as 1h or 45m: the bundle gets configs/short.json with as
+            many iterations as fit, and a smaller network where the planned one would take too few steps. The recipe
+            itself stays the default of a training.
+        step_seconds: with --budget, seconds of a training step on the machine to train on; then nothing is measured
+            here, and the network stays as planned.
 
     Example:
         scanseg new spleen --from xlstm_abdomen_mri_3d --data downloads/Task09_Spleen --modality CT
     """
     check_name(name)
     processes = process_count(processes)
-    available = budget(memory)
+    available = memory_budget(memory)
+    duration = None if budget is None else seconds(budget)
+    if duration is None and step_seconds is not None:
+        raise UserError("--step_seconds goes with --budget")
     target = (Path(out) if out is not None else _default_folder()) / name
     check_target(target, force)
     named = find_base(from_)
@@ -81,7 +93,8 @@ def new(
     cases, division = split(sources, seed, group, {name: facts.look for name, facts in measured.facts.items()})
     test = [case.name for case in cases if case.part == "test"]
     found = summarise(sources, measured, test, _modality(modality))
-    settings = plan(found, available, base.network, base.variant)
+    fitted = None if duration is None else Budget(duration, found, base.network, base.variant, step_seconds)
+    settings = plan(found, available, base.network, base.variant, fitted and fitted.fit)
     form = _form(base, settings, measured)
     ready = sources.ready and _is_usable(sources, measured, form)
     if ready and form.unit:
@@ -102,6 +115,10 @@ def new(
                 dataset.take(record)
             dataset.write(folder / "data")
             lists = {part: len(items) for part, items in dataset.lists.items()}
+        if fitted is not None:
+            short = fitted.training(settings, lists["training"], lists["validation"])
+            write_text(folder / "configs" / "short.json", dumps(short.config) + "\n")
+            settings = replace(settings, choices=(*settings.choices, short.choice))
         bundle = NewBundle(
             name=name,
             folder=target,
@@ -111,7 +128,7 @@ def new(
             layout=sources.layout,
             split=division,
             number=lists,
-            configs=configs,
+            configs=[*configs, *(["short.json"] if fitted is not None else [])],
             measurement=found,
             plan=settings,
             notes=notes,

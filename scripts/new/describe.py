@@ -98,9 +98,11 @@ def commands(bundle: NewBundle) -> dict[str, str]:
             f"--config_file {_path(bundle.folder / 'configs' / config)} --dataset_dir {dataset} --output_dir {output}"
         )
 
+    short = f"scanseg run training {folder} --dataset_dir {dataset} --output_dir {output} --config short"
     return {
         "check the data": f"scanseg data check {dataset}",
-        "train": run("training", "train.json"),
+        **({"train within the budget": short} if "short.json" in bundle.configs else {}),
+        "train" if "short.json" not in bundle.configs else "train by the whole recipe": run("training", "train.json"),
         "evaluate on the test cases": run("evaluating", "evaluate.json"),
         "segment": run("inferring", "inference.json"),
         "report": f"scanseg report --output_dir {output} --dataset_dir {dataset}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -115,7 +115,13 @@ class Plan:
     choices: tuple[Choice, ...] = field(default_factory=tuple)
 
 
-def plan(measurement: Measurement, memory: Memory, network: str = "xlstm", variant: str = "bot") -> Plan:
+Fit = Callable[[Topology, Sequence[float], Sequence[int]], tuple[Topology, str]]
+"""Takes the planned stages, the target spacing and the median shape; gives stages, and a reason if they are others."""
+
+
+def plan(
+    measurement: Measurement, memory: Memory, network: str = "xlstm", variant: str = "bot", fit: Fit | None = None
+) -> Plan:
     """Plan a bundle.
 
     Args:
@@ -123,6 +129,7 @@ def plan(measurement: Measurement, memory: Memory, network: str = "xlstm", varia
         memory: what a training may use.
         network: "xlstm" or "msvm".
         variant: of xLSTM-UNet, "bot" or "enc".
+        fit: may make xLSTM-UNet smaller, such as :meth:`scripts.new.short.Budget.fit`.
 
     Raises:
         UserError: if the smallest patch or batch does not fit into the memory, or CT has no labelled voxel to take its
@@ -130,7 +137,7 @@ def plan(measurement: Measurement, memory: Memory, network: str = "xlstm", varia
     """
     if network == "msvm":
         return _plan_msvm(measurement, memory)
-    return _plan_xlstm(measurement, memory, variant)
+    return _plan_xlstm(measurement, memory, variant, fit)
 
 
 def slice_order(measurement: Measurement) -> tuple[int, ...]:
@@ -144,7 +151,7 @@ def slice_order(measurement: Measurement) -> tuple[int, ...]:
     return (worst, *(axis for axis in range(3) if axis != worst))
 
 
-def _plan_xlstm(measurement: Measurement, memory: Memory, variant: str) -> Plan:
+def _plan_xlstm(measurement: Measurement, memory: Memory, variant: str, fit: Fit | None) -> Plan:
     dims = measurement.spatial_dims
     order = slice_order(measurement) if dims == 3 else (0, 1)
     spacings = [[spacing[axis] for axis in order] for spacing in measurement.spacings]
@@ -159,6 +166,10 @@ def _plan_xlstm(measurement: Measurement, memory: Memory, variant: str) -> Plan:
         return xlstm_gib(found, batch, len(measurement.channels), len(measurement.classes), memory.mixed, variant)
 
     found, batch, why = _largest(pixdim, median, memory, gib)
+    stages_why = "an axis is halved while 4 voxels or more are left and its spacing is within a factor of 2 of the finest"
+    if fit is not None:
+        found, smaller_why = fit(found, pixdim, median)
+        why, stages_why = smaller_why or why, smaller_why or stages_why
     batch, batch_why = _batch(measurement, found, median, batch, memory, lambda size: gib(found, size))
     in_plane = is_anisotropic(found.patch_size)
     axes = "".join("SPL"[axis] for axis in order) if dims == 3 else ""
@@ -185,7 +196,7 @@ def _plan_xlstm(measurement: Measurement, memory: Memory, variant: str) -> Plan:
         Choice(
             "stages",
             f"{len(found.strides)}, features {' '.join(map(str, found.features))}",
-            "an axis is halved while 4 voxels or more are left and its spacing is within a factor of 2 of the finest",
+            stages_why,
         ),
         Choice("strides", _per_stage(found.strides), "from the same rule"),
         Choice(

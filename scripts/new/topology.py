@@ -20,6 +20,8 @@ FIRST_VOXELS = {2: 2048**2, 3: 256**3}
 """Voxels of the patch that the search begins with, by the number of axes."""
 WIDEST = {2: 512, 3: 320}
 """No stage has more features than this."""
+WIDTH = 32
+"""Features of the first stage."""
 SMALLEST_ZOOM = 0.85
 """Patches are cut larger by this factor before they are rotated and scaled, so that few of their corners are empty."""
 
@@ -32,11 +34,13 @@ class Topology:
         strides: stride into each stage, one number for each axis; the first is 1.
         kernel_sizes: kernel of each stage, one number for each axis.
         patch_size: the patch, rounded up to a multiple of the strides' products.
+        width: channels of the first stage, 32 by nnU-Net's rules.
     """
 
     strides: tuple[tuple[int, ...], ...]
     kernel_sizes: tuple[tuple[int, ...], ...]
     patch_size: tuple[int, ...]
+    width: int = WIDTH
 
     @property
     def divisor(self) -> tuple[int, ...]:
@@ -45,8 +49,9 @@ class Topology:
 
     @property
     def features(self) -> tuple[int, ...]:
-        """Channels of each stage: 32, doubled from stage to stage up to a limit."""
-        return tuple(min(WIDEST[len(self.patch_size)], 32 * 2**stage) for stage in range(len(self.strides)))
+        """Channels of each stage: those of the first, doubled from stage to stage up to a limit."""
+        widest = WIDEST[len(self.patch_size)] * self.width // WIDTH
+        return tuple(min(widest, self.width * 2**stage) for stage in range(len(self.strides)))
 
 
 def target_spacing(spacings: Sequence[Sequence[float]], shapes: Sequence[Sequence[int]]) -> tuple[float, ...]:
