@@ -166,7 +166,9 @@ def _plan_xlstm(measurement: Measurement, memory: Memory, variant: str, fit: Fit
         return xlstm_gib(found, batch, len(measurement.channels), len(measurement.classes), memory.mixed, variant)
 
     found, batch, why = _largest(pixdim, median, memory, gib)
-    stages_why = "an axis is halved while 4 voxels or more are left and its spacing is within a factor of 2 of the finest"
+    stages_why = (
+        "an axis is halved while 4 voxels or more are left and its spacing is within a factor of 2 of the finest"
+    )
     if fit is not None:
         found, smaller_why = fit(found, pixdim, median)
         why, stages_why = smaller_why or why, smaller_why or stages_why

@@ -223,7 +223,9 @@ def _candidates(found: Topology, pixdim: Sequence[float], median: Sequence[int])
     while True:
         last, tried = math.prod(narrow.patch_size), narrow
         while math.prod(tried.patch_size) > last / 2:
-            if (less := smaller(pixdim, tried, median)) is None or math.prod(less.patch_size) < LEAST_VOXELS[len(pixdim)]:
+            if (less := smaller(pixdim, tried, median)) is None or math.prod(less.patch_size) < LEAST_VOXELS[
+                len(pixdim)
+            ]:
                 return
             tried = less
         narrow = replace(topology(pixdim, tried.patch_size), width=NARROW)
