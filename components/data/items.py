@@ -2,11 +2,74 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from monai.data import load_decathlon_datalist
 
 from ..images.endings import is_image, listed
+
+
+def split_items(dataset_dir: str, split: str, fold: int | None = None) -> list[dict[str, Any]]:
+    """List the cases of a prepared data set for training, validation or test, of one fold or without folds.
+
+    The items of the list training may have a number ``"fold"``, as MONAI's Auto3DSeg has it. For a fold the training
+    are all items of another fold or of none, and both validation and test are those of the fold, which its network has
+    not seen. Where the training takes slices, the whole volumes stand with their fold in the list validation, and are
+    taken instead. Without a fold each list is itself, but for validation cases with a fold: the training has them.
+
+    Args:
+        dataset_dir: folder with ``datalist.json``.
+        split: "training", "validation" or "test".
+        fold: number of a fold; None for none.
+
+    Returns:
+        The items with the paths of their files, without the number of their fold.
+
+    Raises:
+        ValueError: if there is no such list or no such fold, or a fold has no other cases to train on.
+
+    Example:
+        >>> split_items("dataset", "validation", fold="all")
+        Traceback (most recent call last):
+        ValueError: fold is 'all', but one number is needed, from 0 on
+    """
+    if fold is not None and (isinstance(fold, bool) or not isinstance(fold, int) or fold < 0):
+        raise ValueError(f"fold is {fold!r}, but one number is needed, from 0 on")
+    if fold is None:
+        items = [item for item in _listed(dataset_dir, split) if split != "validation" or item.get("fold") is None]
+    else:
+        training = _listed(dataset_dir, "training")
+        _check_fold(training, fold, Path(dataset_dir) / "datalist.json")
+        if split == "training":
+            items = [item for item in training if item.get("fold") != fold]
+        else:
+            whole = [item for item in _listed(dataset_dir, "validation") if item.get("fold") is not None]
+            items = [item for item in whole or training if item.get("fold") == fold]
+    return [{key: value for key, value in item.items() if key != "fold"} for item in items]
+
+
+def _listed(dataset_dir: str, split: str) -> list[dict[str, Any]]:
+    path = Path(dataset_dir) / "datalist.json"
+    try:
+        return load_decathlon_datalist(str(path), data_list_key=split, base_dir=str(dataset_dir))
+    except IndexError:  # MONAI looks at the first test item, also where there is none
+        return []
+
+
+def _check_fold(training: Sequence[dict[str, Any]], fold: int, path: Path) -> None:
+    folds = [item.get("fold") for item in training]
+    known = sorted({number for number in folds if number is not None})
+    if not known:
+        raise ValueError(
+            f"fold {fold}: the training items of {path} have no folds: `scanseg new … --folds 5` makes them, or enter "
+            f'"fold": 0, 1, … into the items'
+        )
+    if fold not in known:
+        raise ValueError(f"{path} has no fold {fold}: it has {', '.join(map(str, known))}")
+    if set(folds) == {fold}:
+        raise ValueError(f"{path}: all training items are of fold {fold}, so that nothing is left to train on")
 
 
 def inference_items(dataset_dir: str, split: str = "test") -> list[dict[str, str]]:
@@ -26,8 +89,7 @@ def inference_items(dataset_dir: str, split: str = "test") -> list[dict[str, str
     folder = Path(dataset_dir)
     datalist = folder / "datalist.json"
     if datalist.is_file():
-        items = load_decathlon_datalist(str(datalist), data_list_key=split, base_dir=str(folder))
-        return [{"image": item["image"]} for item in items]
+        return [{"image": item["image"]} for item in _listed(dataset_dir, split)]
     images = [str(path) for path in listed(folder) if is_image(path)]
     if not images:
         state = "has no images" if folder.is_dir() else "does not exist"

@@ -36,7 +36,7 @@ def check(dataset_dir: str, bundle: str | None = None, processes: int | None = N
     """
     folder = Path(dataset_dir)
     processes = process_count(processes)
-    lists, record = _read(folder)
+    lists, record, whole = _read(folder)
     name = bundle or record.get("bundle")
     if name is None:
         raise UserError(f"{folder} has no dataset.json that names a bundle: give its name with --bundle")
@@ -51,7 +51,7 @@ def check(dataset_dir: str, bundle: str | None = None, processes: int | None = N
     found = {id(job): findings for job, findings in work(inspect, jobs, processes, "checking", "items")}
     faults = [*_list_faults(lists, record, name, classes)]
     faults += [fault for job in jobs for fault in found[id(job)].faults]
-    faults += _shared(jobs, [found[id(job)] for job in jobs])
+    faults += _shared(jobs, [found[id(job)] for job in jobs], whole)
     for fault in faults:
         print(fault)
     scales = {job.item["image"]: scale for job in jobs if (scale := found[id(job)].scale) is not None}
@@ -63,7 +63,11 @@ def check(dataset_dir: str, bundle: str | None = None, processes: int | None = N
     return 1 if faults else 0
 
 
-def _read(folder: Path) -> tuple[dict[str, list[dict[str, str]]], dict[str, Any]]:
+def _read(folder: Path) -> tuple[dict[str, list[dict[str, str]]], dict[str, Any], set[str]]:
+    """The lists with the files of each item, dataset.json, and images for the validation of a fold.
+
+    Such an image is one of training, too: the whole volume of its slices.
+    """
     if not (folder / "datalist.json").is_file():
         raise UserError(f"{folder} has no datalist.json: give a dataset_dir, as data prepare and data sample make it")
     lists = read_json(folder / "datalist.json")
@@ -76,8 +80,15 @@ def _read(folder: Path) -> tuple[dict[str, list[dict[str, str]]], dict[str, Any]
         if key not in FOLDERS and (hint := did_you_mean(key, FOLDERS, prefix="'", suffix="'")):
             raise UserError(f"{folder / 'datalist.json'}: an item has the key {key!r}{hint}")
     record = read_json(folder / "dataset.json") if (folder / "dataset.json").is_file() else {}
+    for item in (item for found in lists.values() for item in found):
+        if "fold" in item and (type(item["fold"]) is not int or item["fold"] < 0):
+            raise UserError(
+                f"{folder / 'datalist.json'}: {item.get('image')} has the fold {item['fold']!r}, but a number from 0 "
+                f"on is needed"
+            )
     items = {part: [_files(item) for item in found] for part, found in lists.items()}
-    return items, record if isinstance(record, dict) else {}
+    whole = {_files(item)["image"] for item in lists.get("validation", ()) if "fold" in item and "image" in item}
+    return items, record if isinstance(record, dict) else {}, whole
 
 
 def _files(item: dict[str, Any]) -> dict[str, str]:
@@ -117,13 +128,14 @@ def _list_faults(
             yield f"{path}: is in datalist.json {count} times"
 
 
-def _shared(jobs: list[CheckJob], findings: list[Findings]) -> Iterator[str]:
+def _shared(jobs: list[CheckJob], findings: list[Findings], whole: set[str]) -> Iterator[str]:
     first: dict[str, tuple[str, str]] = {}
     told = set()
     for job, found in zip(jobs, findings, strict=True):
+        in_part = "training" if job.item.get("image") in whole else job.part
         for digest, place in found.hashes.items():
-            part, other = first.setdefault(digest, (job.part, place))
+            part, other = first.setdefault(digest, (in_part, place))
             files = place.partition(" (")[0], other.partition(" (")[0]
-            if part != job.part and files not in told:
+            if part != in_part and files not in told:
                 told.add(files)
                 yield f"{place}: the same image as {other}, which is in {part}"

@@ -34,6 +34,8 @@ def new(
     memory: float | str | None = None,
     modality: str | None = None,
     group: str | None = None,
+    folds: int | None = None,
+    splits: str | None = None,
     seed: int = 42,
     processes: int | None = None,
     force: bool = False,
@@ -63,8 +65,11 @@ def new(
         modality: what the images are, for example CT or MR; for CT the intensities keep their absolute scale. By
             default the name of the channel in dataset.json.
         group: a regular expression; cases in whose names it finds the same text, for example "patient[0-9]+", stay
-            together when training, validation and test are divided.
-        seed: of the division into training, validation and test.
+            together when training, validation, test and folds are divided.
+        folds: divide all cases that are not for the test into so many folds instead of training and validation: each
+            training item of datalist.json gets the number of its fold, and run training NAME --folds all trains them.
+        splits: nnU-Net's splits_final.json, for the same folds as there; cases that it does not name are for the test.
+        seed: of the division into training, validation, test and folds.
         processes: how many cases are worked on at once; by default one for each processor, up to 8.
         force: if there is such a bundle already, keep it under another name.
         budget: time for a short training on this machine, such as 1h or 45m: the bundle gets configs/short.json with as
@@ -88,15 +93,21 @@ def new(
     sources = find_sources(Path(data))
     base, pictures, base_note = fitting(named, sources.spatial_dims)
     _check_instances(base, sources)
+    divided = folds is not None or splits is not None
+    if divided:
+        _check_folds(folds, splits, base, sources)
 
     measured = measure(sources, processes, base.instances)
-    cases, division = split(sources, seed, group, {name: facts.look for name, facts in measured.facts.items()})
+    looks = {name: facts.look for name, facts in measured.facts.items()}
+    cases, division = split(sources, seed, group, looks, folds, Path(splits) if splits else None)
     test = [case.name for case in cases if case.part == "test"]
     found = summarise(sources, measured, test, _modality(modality))
     fitted = None if duration is None else Budget(duration, found, base.network, base.variant, step_seconds)
     settings = plan(found, available, base.network, base.variant, fitted and fitted.fit)
     form = _form(base, settings, measured)
-    ready = sources.ready and _is_usable(sources, measured, form)
+    if divided and sources.ready and form.slice_axes:
+        raise UserError(f"{sources.root} has slices and volumes, which are not divided into folds: give the raw data")
+    ready = sources.ready and not divided and _is_usable(sources, measured, form)
     if ready and form.unit:
         _check_scaled(sources, measured)
     notes = [*([base_note] if base_note else []), *sources.notes, *_notes(measured, cases)]
@@ -132,6 +143,7 @@ def new(
             measurement=found,
             plan=settings,
             notes=notes,
+            folds=len({case.fold for case in cases} - {None}),
         )
         write_text(folder / "docs" / "README.md", readme(bundle))
         if not has_neighbour(target):
@@ -158,6 +170,15 @@ def _check_instances(base: Base, sources: Sources) -> None:
             f"{base.folder.name} learns the interior and boundary of objects, but {sources.root / 'dataset.json'} "
             f"names classes: start from xlstm_endoscopy for classes; if the labels number objects, take the file away"
         )
+
+
+def _check_folds(folds: int | None, splits: str | None, base: Base, sources: Sources) -> None:
+    if folds is not None and splits is not None:
+        raise UserError("give --folds or --splits, not both: the file says how many folds there are")
+    if sources.ready and splits is not None:
+        raise UserError(f"--splits names the cases of a raw data set, but {sources.root} is a dataset_dir: give --folds")
+    if sources.ready and base.instances:
+        raise UserError(f"folds of instances are made from raw data, but {sources.root} is a dataset_dir: give its source")
 
 
 def _modality(given: str | None) -> str:
@@ -205,7 +226,7 @@ def _notes(measured: Measured, cases: list[Source]) -> list[str]:
         facts = [measured.facts[case.name] for case in cases if case.part == part]
         seen = {measured.table.get(value) for found in facts for value in found.voxels}
         missing = [name for number, name in enumerate(measured.names) if number and number not in seen]
-        if measured.table and missing:
+        if measured.table and missing and facts:
             notes.append(f"no {part} case has {', '.join(missing)}")
     return notes
 

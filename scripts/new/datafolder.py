@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +94,8 @@ def enter(job: FillJob) -> dict[str, Any]:
             return _slices(job, label)
         else:
             item = _volume(job, label.array, label.affine)
+        if case.fold is not None:
+            item["fold"] = case.fold
     empty = [] if label.array.any() else [item["label"]]
     return {"items": [(case.part, item)], "empty": empty}
 
@@ -133,6 +135,10 @@ def _slices(job: FillJob, label: Content) -> dict[str, Any]:
         write_nifti(job.folder / item["label"], classes, affine)
         record["items"].append((case.part, item))
         record["empty"] += [] if classes.any() else [item["label"]]
+    if case.fold is not None:  # its fold is validated on the whole volume
+        whole = replace(case, part="validation")
+        items = [*record["items"], (whole.part, _volume(replace(job, case=whole), label.array, label.affine))]
+        record["items"] = [(part, {**item, "fold": case.fold}) for part, item in items]
     return record
 
 

@@ -35,6 +35,7 @@ class NewBundle:
         measurement: what was measured.
         plan: what was chosen.
         notes: what else to know.
+        folds: number of folds that the training cases are divided into; 0 for none.
     """
 
     name: str
@@ -49,6 +50,7 @@ class NewBundle:
     measurement: Measurement
     plan: Plan
     notes: Sequence[str] = ()
+    folds: int = 0
 
     @property
     def network(self) -> str:
@@ -98,7 +100,13 @@ def commands(bundle: NewBundle) -> dict[str, str]:
             f"--config_file {_path(bundle.folder / 'configs' / config)} --dataset_dir {dataset} --output_dir {output}"
         )
 
-    short = f"scanseg run training {folder} --dataset_dir {dataset} --output_dir {output} --config short"
+    in_folds = f"scanseg run training {folder} --dataset_dir {dataset} --output_dir {output}"
+    short = f"{in_folds} --config short"
+    if bundle.folds:
+        return {
+            "check the data": f"scanseg data check {dataset}",
+            "train each fold and score the cases held out of it": f"{short if 'short.json' in bundle.configs else in_folds} --folds all",
+        }
     return {
         "check the data": f"scanseg data check {dataset}",
         **({"train within the budget": short} if "short.json" in bundle.configs else {}),

@@ -44,6 +44,7 @@ class Source:
         images: its files, one for each channel; or one that holds all of them.
         label: the label map.
         instances: numbers of the objects, in a dataset_dir that has them.
+        fold: number of the fold whose network does not see it in training; None where there are no folds.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Source:
     images: tuple[Path, ...]
     label: Path
     instances: Path | None = None
+    fold: int | None = None
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def _ready(root: Path) -> Sources:
             images = [item["image"]] if isinstance(item["image"], str) else item["image"]
             paths = tuple(root / path for path in images)
             instances = root / item["instances"] if "instances" in item else None
-            cases.append(Source(f"{part}/{case_name(paths[0])}", part, paths, root / item["label"], instances))
+            cases.append(Source(f"{part}/{case_name(paths[0])}", part, paths, root / item["label"], instances, item.get("fold")))
     labels = record.get("labels")
     names = {int(number): name for number, name in labels.items()} if isinstance(labels, dict) else None
     return Sources(root, "a dataset_dir", tuple(cases), names, tuple(record.get("channels", ())), True, (), record)

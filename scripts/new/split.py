@@ -1,4 +1,4 @@
-"""Which cases are for training, for validation and for the test."""
+"""Which cases are for training, for validation and for the test, and in which fold."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import random
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from ..data.dataset import PARTS
 from ..errors import UserError
+from .folds import deal, read_splits, with_splits
 from .sources import Source, Sources
 
 FIFTH = 5
@@ -16,12 +18,18 @@ FIFTH = 5
 
 
 def split(
-    sources: Sources, seed: int, group: str | None = None, looks: Mapping[str, str] | None = None
+    sources: Sources,
+    seed: int,
+    group: str | None = None,
+    looks: Mapping[str, str] | None = None,
+    folds: int | None = None,
+    splits: Path | None = None,
 ) -> tuple[list[Source], str]:
     """Divide the cases.
 
     The test is what the data set brings with labels, or else a fifth of all cases; of the others a fifth selects the
-    model. The lists of a dataset_dir are kept. The same cases and seed give the same lists.
+    model, or with folds all others are for training, each in a fold. The lists of a dataset_dir are kept; with folds
+    its validation cases are for training, too. The same cases and seed give the same lists.
 
     Args:
         sources: the cases.
@@ -29,16 +37,25 @@ def split(
         group: regular expression; cases in whose names it finds the same text stay together.
         looks: kind of image of each case, by its name, such as :attr:`scripts.new.measure.CaseFacts.look`; each kind
             is divided by itself, so that none is missing where there are some of it. None for a single kind.
+        folds: number of folds to draw; None for none.
+        splits: file with the folds, see :func:`scripts.new.folds.read_splits`; the cases that it does not name are for
+            the test.
 
     Returns:
         The cases with their list, those of each list in the order of their names, and the division in words.
 
     Raises:
-        UserError: if there are too few cases, or ``group`` is no expression that fits every name.
+        UserError: if there are too few cases, ``group`` is no expression that fits every name, or ``splits`` does not
+            fit the cases.
     """
-    if sources.ready:
+    if splits is not None:
+        numbers = read_splits(splits)
+        cases = _sorted(with_splits(sources.cases, numbers, splits))
+        return cases, f"Folds: {max(numbers.values()) + 1}, of {splits.name}. Test: the cases that it does not name."
+    if sources.ready and folds is None:
+        folds = any(case.fold is not None for case in sources.cases)
         for part in PARTS:
-            if not any(case.part == part for case in sources.cases):
+            if not any(case.part == part for case in sources.cases) and not (folds and part == "validation"):
                 raise UserError(f"{sources.root / 'datalist.json'} has no {part} cases")
         return list(sources.cases), str(sources.record.get("split", "")) or "the lists of the data set"
     groups = {case.name: _group(case.name, group) for case in sources.cases}
@@ -47,7 +64,8 @@ def split(
     if shared := test & others:
         raise UserError(f"--group: {sorted(shared)[0]!r} is both in training and in the test set")
     what = "cases" if group is None else "groups"
-    words = f"Test: the {what} of imagesTs." if test else f"Test: a random fifth of the {what}."
+    brought = "those of the data set" if sources.ready else f"the {what} of imagesTs"
+    words = f"Test: {brought}." if test else f"Test: a random fifth of the {what}."
     least = 2 if test else 3
     if len(others) < least:
         raise UserError(
@@ -61,13 +79,21 @@ def split(
         kinds.setdefault(groups[case.name], (looks or {}).get(case.name, ""))
     if not test:
         test = _take(order, kinds)
-    validation = _take(order, kinds)
+    validation = set() if folds else _take(order, kinds)
+    numbers = deal(order, kinds, folds) if folds else {}
     if len(set(kinds.values())) > 1:
         words += f" Each kind of image ({', '.join(sorted(set(kinds.values())))}) is divided by itself."
     parts = dict.fromkeys(test, "test") | dict.fromkeys(validation, "validation")
-    cases = [replace(case, part=parts.get(groups[case.name], "training")) for case in sources.cases]
-    cases.sort(key=lambda case: (PARTS.index(case.part), case.name))
-    return cases, f"{words} Validation: a random fifth of the other {what}, seed {seed}."
+    cases = [
+        replace(case, part=parts.get(groups[case.name], "training"), fold=numbers.get(groups[case.name]))
+        for case in sources.cases
+    ]
+    held_out = f"Folds: the other {what} in {folds}" if folds else f"Validation: a random fifth of the other {what}"
+    return _sorted(cases), f"{words} {held_out}, seed {seed}."
+
+
+def _sorted(cases: list[Source]) -> list[Source]:
+    return sorted(cases, key=lambda case: (PARTS.index(case.part), case.name))
 
 
 def _take(order: list[str], kinds: Mapping[str, str]) -> set[str]:

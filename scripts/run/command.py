@@ -13,6 +13,7 @@ from components.validation import check_choice
 from ..bundle.find import INSTALLED, ROOT, find_bundle
 from ..data.dataset import read_json
 from ..errors import UserError
+from .folds import Plan, evaluate_folds, train_folds
 from .monai_command import CONFIGS, from_here, monai_command, typed
 
 
@@ -22,6 +23,7 @@ def run(
     dataset_dir: str | None = None,
     config: str | None = None,
     nproc: int = 1,
+    folds: str | None = None,
     **overrides: str | None,
 ) -> int:
     """Run a bundle by MONAI's command, which is printed first: what is printed can be typed instead.
@@ -33,6 +35,9 @@ def run(
         config: further configs of the bundle that change its own, with commas between them: demo, overfit, adamw, 2d,
             tensorboard, tracking (MLflow).
         nproc: processes, one for each GPU, started by torchrun with the bundle's multi_gpu config.
+        folds: of a training in folds: all, or numbers as 0,2. They are trained one after another, each from where it
+            was left and in a folder of its own (fold_0, …), and scored on the cases that they have not seen;
+            evaluating with --fold all scores them again.
         overrides: any value of the config, for example --max_epochs 10 or --network_def#variant enc; as to MONAI's
             command. Outputs go to --output_dir and weights to --ckpt_dir: by default folders of the bundle, or for a
             bundle of the installation of the folder NAME here.
@@ -47,20 +52,49 @@ def run(
     if nproc < 1:
         raise UserError(f"--nproc needs a number of processes, not {nproc}")
     root = find_bundle(bundle, CONFIGS[run_id], "bundle")
-    more, settings = _further(root, config)
-    if nproc > 1:
-        more.append(_multi_gpu(root, run_id))
-    settings = {**_places(root, run_id, overrides), **overrides, **settings}
-    if dataset_dir is not None:
-        settings = {"dataset_dir": dataset_dir, **settings}
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={nproc}"] if nproc > 1 else []
-    words = [*launcher, *monai_command(run_id, root, more, settings)]
-    print(typed(["python", *words]), flush=True)
-    command = [sys.executable, *words]
+
+    def words(wanted: str, overrides: Mapping[str, str | None]) -> list[str]:
+        further = config if wanted == run_id else _of_both(root, config, CONFIGS[wanted])
+        found = _words(wanted, root, further, nproc, dataset_dir, overrides)
+        print(typed(["python", *found]), flush=True)
+        return found
+
+    plan = Plan(root, dataset_dir, {**_places(root, run_id, overrides), **overrides}, words)
+    if run_id == "training" and folds is not None:
+        return train_folds(plan, folds)
+    if run_id == "evaluating" and (fold := overrides.get("fold")) and not fold.strip().isdigit():
+        return evaluate_folds(plan, fold)
+    command = [sys.executable, *words(run_id, {**plan.settings, **({} if folds is None else {"folds": folds})})]
     if os.name != "posix":
         return subprocess.run(command, check=False).returncode
     # This process becomes the run, so that signals and the exit status are those of the run.
     os.execv(sys.executable, command)  # noqa: S606 - no shell
+
+
+def _words(
+    run_id: str, root: Path, config: str | None, nproc: int, dataset_dir: str | None, overrides: Mapping[str, str | None]
+) -> list[str]:
+    """Words after ``python`` of a run."""
+    more, settings = _further(root, config)
+    if nproc > 1:
+        more.append(_multi_gpu(root, run_id))
+    settings = {**overrides, **settings}
+    if dataset_dir is not None:
+        settings = {"dataset_dir": dataset_dir, **settings}
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={nproc}"] if nproc > 1 else []
+    return [*launcher, *monai_command(run_id, root, more, settings)]
+
+
+def _of_both(root: Path, config: str | None, file: str) -> str:
+    """Those of the further configs of a training that change what another config has, too, such as the network."""
+    known = read_json(root / "configs" / file).keys() - {"train", "validate"}
+    found = []
+    for name in filter(None, (text.strip().removesuffix(".json") for text in (config or "").split(","))):
+        path = root / "configs" / f"{name}.json"
+        keys = {key.lstrip("+").partition("#")[0] for key in read_json(path)} if path.is_file() else set()
+        if keys & known and not keys & {"train", "validate"}:
+            found.append(name)
+    return ",".join(found)
 
 
 def _further(root: Path, config: str | None) -> tuple[list[str], dict[str, str]]:

@@ -96,11 +96,11 @@ FAMILY_VALUES = {
 
 # Parts that are the same text in all bundles, whatever is added to the lists above.
 SHARED = {
-    "train": ["imports", "initialize", "bundle_root", "dataset_dir", "output_dir", "ckpt_dir", "pretrained", "resume",
+    "train": ["imports", "initialize", "bundle_root", "dataset_dir", "output_dir", "ckpt_dir", "fold", "pretrained", "resume",
               "device", "seed", "ema", "ema_momentum", "patience", "num_workers", "cache_rate", "num_classes",
               "network", "train#trainer", "train#inferer", "validate#dataset", "validate#dataloader",
               "validate#evaluator", "validate#key_metric#val_mean_dice", "checkpoints", "training", "run"],
-    "evaluate": ["imports", "initialize", "device", "network", "validate#dataset", "validate#dataloader",
+    "evaluate": ["imports", "initialize", "output_dir", "ckpt_dir", "fold", "device", "network", "validate#dataset", "validate#dataloader",
                  "validate#key_metric#val_mean_dice", "validate#evaluator", "evaluating", "run"],
     "inference": ["imports", "initialize", "device", "network", "dataset", "dataloader", "evaluator", "handlers",
                   "inferring", "run"],
@@ -198,7 +198,11 @@ def test_configs_of_a_bundle_agree(bundle):
     train = flat(read(bundle, "train"))
     for name in ("evaluate", "inference"):
         other = read(bundle, name)
-        for key in ("bundle_root", "dataset_dir", "output_dir", "ckpt_dir", "device", "amp", "num_workers", "roi_size",
+        if name == "evaluate":
+            assert [other[key] for key in ("output_dir", "ckpt_dir", "fold")] == [
+                train[key] for key in ("output_dir", "ckpt_dir", "fold")
+            ]
+        for key in ("bundle_root", "dataset_dir", "device", "amp", "num_workers", "roi_size",
                     "patch_size", "pixdim", "sw_batch_size", "mirror_axes", "encoder", "variant", "class_names",
                     "num_classes", "network"):  # fmt: skip
             assert other.get(key) == train.get(key), f"{name}.json: {key}"

@@ -1,12 +1,16 @@
 """``scanseg run`` prints MONAI's command and becomes it."""
 
+import json
 import os
 import shlex
+import signal
+import subprocess
 import sys
 
 import pytest
 
 from scripts.cli import main
+from scripts.run import folds
 from tests.bundles.workflow import ROOT
 
 MONAI = ["-m", "monai.bundle", "run"]
@@ -72,3 +76,82 @@ def test_what_the_run_says_and_its_status_are_passed_on(run, tmp_path):
 def test_mistakes(line, told, capsys):
     assert main(["run", *line.split()]) == 2
     assert told in capsys.readouterr().err
+
+
+@pytest.fixture
+def fold_runs(monkeypatch, tmp_path):
+    """Folds of a training without the runs themselves: gives the id and the overrides of each, by its command."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "D").mkdir()
+    items = [{"image": f"{n}.nii", "fold": n % 3} for n in range(6)]
+    (tmp_path / "D" / "datalist.json").write_text(json.dumps({"training": items}))
+    done, ends = [], {}
+
+    def wait_for(command):
+        words = command[command.index("run") + 1 :]
+        given = dict(zip(words[1::2], words[2::2], strict=True))
+        weights, output = (tmp_path / given[name] for name in ("--ckpt_dir", "--output_dir"))
+        made = weights / "model.pt" if words[0] == "training" else output / "metrics.json"
+        made.parent.mkdir(parents=True, exist_ok=True)
+        if words[0] == "evaluating" or not made.exists():
+            made.touch()
+        done.append((words[0], given))
+        return ends.get((words[0], given["--fold"]), 0)
+
+    monkeypatch.setattr(folds, "wait_for", wait_for)
+    return done, ends
+
+
+PLACES = ["--dataset_dir", "D", "--output_dir", "O", "--ckpt_dir", "C"]
+
+
+def test_folds_are_trained_and_scored_one_after_another(fold_runs, capsys):
+    done, _ = fold_runs
+    line = ["run", "training", "msvm_acdc", *PLACES, "--folds", "0,2", "--max_epochs", "2", "--roi_size", "[32, 32]"]
+    assert main(line) == 0
+    assert [(run_id, given["--fold"]) for run_id, given in done] == [
+        ("training", "0"), ("evaluating", "0"), ("training", "2"), ("evaluating", "2"),
+    ]  # fmt: skip
+    for run_id, given in done:
+        own = {"--max_epochs": "2", "--resume": "auto"} if run_id == "training" else {}
+        assert given.items() >= {"--dataset_dir": "D", "--roi_size": "[32, 32]", **own}.items()
+        assert [given[name] for name in ("--output_dir", "--ckpt_dir")] == [
+            f"{place}{os.sep}fold_{given['--fold']}" for place in "OC"
+        ]
+        assert ("--max_epochs" in given) == (run_id == "training")
+    done.clear()
+    assert main([*line[:-4], "--folds", "all"]) == 0
+    assert [(run_id, given["--fold"]) for run_id, given in done] == [
+        ("training", "0"), ("training", "1"), ("evaluating", "1"), ("training", "2"),
+    ]  # fmt: skip
+    assert "--folds" not in capsys.readouterr().out
+
+
+def test_folds_end_where_one_fails(fold_runs, capsys):
+    done, ends = fold_runs
+    ends["training", "1"] = 143
+    assert main(["run", "training", "msvm_acdc", *PLACES, "--folds", "all"]) == 143
+    assert len(done) == 3
+    assert "training of fold 1 ended with status 143: the same command goes on with it" in capsys.readouterr().err
+
+
+def test_folds_are_scored_again(fold_runs):
+    done, _ = fold_runs
+    assert main(["run", "evaluating", "msvm_acdc", *PLACES, "--fold", "all"]) == 0
+    assert [(run_id, given["--fold"]) for run_id, given in done] == [("evaluating", str(n)) for n in range(3)]
+
+
+@pytest.mark.parametrize(("folds", "told"), [("3", "has no fold 3: it has 0, 1, 2"), ("some", "neither all nor")])
+def test_folds_that_there_are_not(folds, told, fold_runs, capsys):
+    assert main(["run", "training", "msvm_acdc", *PLACES, "--folds", folds]) == 2
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are other ones there")
+def test_a_signal_is_passed_on():
+    child = "import signal, sys; signal.signal(signal.SIGTERM, lambda *a: sys.exit(143)); print('on', flush=True); signal.pause()"
+    script = f"from scripts.run.folds import wait_for; raise SystemExit(wait_for([{sys.executable!r}, '-c', {child!r}]))"
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdout.readline() == b"on\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait() == 143

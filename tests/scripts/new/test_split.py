@@ -1,5 +1,7 @@
 """Training, validation and test."""
 
+import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -89,3 +91,55 @@ def test_each_kind_of_image_is_divided_by_itself():
 def test_what_cannot_be_divided_is_told(names, test, group, told):
     with pytest.raises(UserError, match=told.replace("(", r"\(")):
         split(sources(names, test), 1, group)
+
+
+def test_folds_take_the_place_of_validation():
+    cases, words = split(sources(NAMES), seed=1, folds=5)
+    folds = {number: {case.name for case in cases if case.fold == number} for number in range(5)}
+    assert [len(folds[number]) for number in folds] == [8] * 5
+    assert set().union(*folds.values()) == parts(cases)["training"]
+    assert parts(cases)["validation"] == set()
+    assert parts(cases)["test"] == parts(split(sources(NAMES), seed=1)[0])["test"]
+    assert words == "Test: a random fifth of the cases. Folds: the other cases in 5, seed 1."
+
+
+def test_groups_and_kinds_in_folds():
+    names = [f"patient{patient:02d}_frame{frame}" for patient in range(20) for frame in range(3)]
+    looks = {name: "grey" if "patient0" in name else "colour" for name in names}
+    cases, _ = split(sources(names, test=["patient99"]), 3, r"patient\d+", looks, folds=5)
+    fold_of = {}
+    for case in cases:
+        fold_of.setdefault(case.name.partition("_")[0], set()).add((case.fold, looks.get(case.name)))
+    assert fold_of.pop("patient99") == {(None, None)}
+    assert all(len(found) == 1 for found in fold_of.values())
+    assert Counter(next(iter(found)) for found in fold_of.values()) == {
+        (fold, look): 2 for fold in range(5) for look in ("grey", "colour")
+    }
+
+
+def test_the_folds_of_nnunet(tmp_path):
+    """The file as nnU-Net writes it: five folds of 11 cases, with a list for training and one for validation."""
+    path = tmp_path / "splits_final.json"
+    named, folds = NAMES[:11], []
+    for number in range(5):
+        held_out = named[number::5]
+        folds.append({"train": [name for name in named if name not in held_out], "val": held_out})
+    path.write_text(json.dumps(folds))
+    cases, words = split(sources(NAMES[:12]), 1, splits=path)
+    assert {case.name: case.fold for case in cases} == {
+        **{name: place % 5 for place, name in enumerate(named)},
+        NAMES[11]: None,
+    }
+    assert parts(cases)["test"] == {NAMES[11]}
+    assert words == "Folds: 5, of splits_final.json. Test: the cases that it does not name."
+
+    folds[1]["train"].remove(NAMES[0])
+    path.write_text(json.dumps(folds))
+    with pytest.raises(UserError, match="case000 is not trained on in fold 1"):
+        split(sources(NAMES[:12]), 1, splits=path)
+
+
+@pytest.mark.parametrize(("folds", "told"), [(1, "at least 2"), (41, "more than there is to divide: 40")])
+def test_too_few_or_too_many_folds(folds, told):
+    with pytest.raises(UserError, match=told):
+        split(sources(NAMES), 1, folds=folds)
