@@ -100,12 +100,13 @@ def commands(bundle: NewBundle) -> dict[str, str]:
             f"--config_file {_path(bundle.folder / 'configs' / config)} --dataset_dir {dataset} --output_dir {output}"
         )
 
-    in_folds = f"scanseg run training {folder} --dataset_dir {dataset} --output_dir {output}"
-    short = f"{in_folds} --config short"
+    places = f"{folder} --dataset_dir {dataset} --output_dir {output}"
+    short = f"scanseg run training {places} --config short"
     if bundle.folds:
+        training = short if "short.json" in bundle.configs else f"scanseg run training {places}"
         return {
             "check the data": f"scanseg data check {dataset}",
-            "train each fold and score the cases held out of it": f"{short if 'short.json' in bundle.configs else in_folds} --folds all",
+            "train each fold and score the cases held out of it": f"{training} --folds all",
         }
     return {
         "check the data": f"scanseg data check {dataset}",
