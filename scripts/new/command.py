@@ -176,9 +176,13 @@ def _check_folds(folds: int | None, splits: str | None, base: Base, sources: Sou
     if folds is not None and splits is not None:
         raise UserError("give --folds or --splits, not both: the file says how many folds there are")
     if sources.ready and splits is not None:
-        raise UserError(f"--splits names the cases of a raw data set, but {sources.root} is a dataset_dir: give --folds")
+        raise UserError(
+            f"--splits names the cases of a raw data set, but {sources.root} is a dataset_dir: give --folds"
+        )
     if sources.ready and base.instances:
-        raise UserError(f"folds of instances are made from raw data, but {sources.root} is a dataset_dir: give its source")
+        raise UserError(
+            f"folds of instances are made from raw data, but {sources.root} is a dataset_dir: give its source"
+        )
 
 
 def _modality(given: str | None) -> str:

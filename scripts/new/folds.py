@@ -65,7 +65,9 @@ def read_splits(path: Path) -> dict[str, int]:
                 raise ValueError(f"{twice[0]} is in the val of several folds: each case needs one")
             if wrong := sorted((held_out.keys() - validated) ^ trained):
                 state = "is not trained on" if wrong[0] not in trained else "is in the val of no other fold"
-                raise ValueError(f"{wrong[0]} {state} in fold {number}: each fold has to train on the val of all others")
+                raise ValueError(
+                    f"{wrong[0]} {state} in fold {number}: each fold has to train on the val of all others"
+                )
     return {name: number for number, fold in enumerate(content) for name in fold["val"]}
 
 

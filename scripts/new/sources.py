@@ -125,7 +125,9 @@ def _ready(root: Path) -> Sources:
             images = [item["image"]] if isinstance(item["image"], str) else item["image"]
             paths = tuple(root / path for path in images)
             instances = root / item["instances"] if "instances" in item else None
-            cases.append(Source(f"{part}/{case_name(paths[0])}", part, paths, root / item["label"], instances, item.get("fold")))
+            cases.append(
+                Source(f"{part}/{case_name(paths[0])}", part, paths, root / item["label"], instances, item.get("fold"))
+            )
     labels = record.get("labels")
     names = {int(number): name for number, name in labels.items()} if isinstance(labels, dict) else None
     return Sources(root, "a dataset_dir", tuple(cases), names, tuple(record.get("channels", ())), True, (), record)

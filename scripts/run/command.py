@@ -72,7 +72,12 @@ def run(
 
 
 def _words(
-    run_id: str, root: Path, config: str | None, nproc: int, dataset_dir: str | None, overrides: Mapping[str, str | None]
+    run_id: str,
+    root: Path,
+    config: str | None,
+    nproc: int,
+    dataset_dir: str | None,
+    overrides: Mapping[str, str | None],
 ) -> list[str]:
     """Words after ``python`` of a run."""
     more, settings = _further(root, config)

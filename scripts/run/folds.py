@@ -127,7 +127,9 @@ def _run(plan: Plan, run_id: str, settings: Settings, number: int) -> int:
     words = plan.words(run_id, settings)
     status = wait_for([sys.executable, *words])
     if status:
-        print(f"{run_id} of fold {number} ended with status {status}: the same command goes on with it", file=sys.stderr)
+        print(
+            f"{run_id} of fold {number} ended with status {status}: the same command goes on with it", file=sys.stderr
+        )
     return status
 
 

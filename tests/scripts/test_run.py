@@ -149,8 +149,13 @@ def test_folds_that_there_are_not(folds, told, fold_runs, capsys):
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are other ones there")
 def test_a_signal_is_passed_on():
-    child = "import signal, sys; signal.signal(signal.SIGTERM, lambda *a: sys.exit(143)); print('on', flush=True); signal.pause()"
-    script = f"from scripts.run.folds import wait_for; raise SystemExit(wait_for([{sys.executable!r}, '-c', {child!r}]))"
+    child = (
+        "import signal, sys; signal.signal(signal.SIGTERM, lambda *a: sys.exit(143)); print('on', flush=True); "
+        "signal.pause()"
+    )
+    script = (
+        f"from scripts.run.folds import wait_for; raise SystemExit(wait_for([{sys.executable!r}, '-c', {child!r}]))"
+    )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=ROOT) as process:
         assert process.stdout.readline() == b"on\n"
         process.send_signal(signal.SIGTERM)
