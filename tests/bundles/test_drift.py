@@ -96,11 +96,12 @@ FAMILY_VALUES = {
 
 # Parts that are the same text in all bundles, whatever is added to the lists above.
 SHARED = {
-    "train": ["imports", "initialize", "bundle_root", "dataset_dir", "output_dir", "ckpt_dir", "fold", "pretrained", "resume",
-              "device", "seed", "ema", "ema_momentum", "patience", "num_workers", "cache_rate", "num_classes",
+    "train": ["imports", "initialize", "bundle_root", "dataset_dir", "output_dir", "ckpt_dir", "fold", "pretrained",
+              "resume", "device", "seed", "ema", "ema_momentum", "patience", "num_workers", "cache_rate", "num_classes",
               "network", "train#trainer", "train#inferer", "validate#dataset", "validate#dataloader",
               "validate#evaluator", "validate#key_metric#val_mean_dice", "checkpoints", "training", "run"],
-    "evaluate": ["imports", "initialize", "output_dir", "ckpt_dir", "fold", "device", "network", "validate#dataset", "validate#dataloader",
+    "evaluate": ["imports", "initialize", "output_dir", "ckpt_dir", "fold", "device", "network",
+                 "validate#dataset", "validate#dataloader",
                  "validate#key_metric#val_mean_dice", "validate#evaluator", "evaluating", "run"],
     "inference": ["imports", "initialize", "device", "network", "dataset", "dataloader", "evaluator", "handlers",
                   "inferring", "run"],
