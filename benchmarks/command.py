@@ -13,6 +13,7 @@ from scripts.bench.command import checked_settings
 from scripts.bench.session import Row, Session, Settings
 from scripts.bench.works import choose, listing, measure
 from scripts.errors import UserError
+from scripts.hints import Count, Seed, check_arguments
 
 from . import limits
 from .precision import bundle_of
@@ -23,13 +24,13 @@ from .works import GROUPS, WORKS
 
 def run(
     work: str = "bars",
-    repeats: int | None = None,
-    threads: int | None = None,
+    repeats: Count | None = None,
+    threads: Count | None = None,
     out: str | None = None,
     quick: bool = False,
     device: str = "cpu",
     weights: str | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
     from_json: str | None = None,
     docs: str | None = None,
     list_works: bool = False,
@@ -52,6 +53,7 @@ def run(
         docs: Markdown file to write as a page of the documentation; its pictures go to images/benchmarks beside it.
         list_works: only list what there is to measure.
     """
+    check_arguments(run, {"repeats": repeats, "threads": threads, "seed": seed, "quick": quick})
     if list_works:
         print(listing(WORKS, GROUPS))
         return

@@ -8,7 +8,6 @@ import importlib
 import inspect
 import io
 import re
-import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import fire
 from components.validation import did_you_mean
 
 from .errors import UserError
+from .hints import check_arguments
 from .tables import aligned
 
 PROGRAM = "scanseg"
@@ -51,13 +51,6 @@ class Command:
         return getattr(importlib.import_module(module, __package__), function)
 
 
-NEEDED: dict[object, str] = {
-    int: "needs a whole number",
-    float: "needs a number",
-    bool: "takes no value",
-    dict: "needs a dictionary such as '{\"max_epochs\": 2}'",
-}
-"""What an argument of a type has to be given, in words."""
 Table = Mapping[str, "Command | Table"]
 
 
@@ -128,26 +121,8 @@ def call(path: list[str], command: Command, words: list[str]) -> int:
             reason = reason.replace(theirs, ours)
         reason = re.sub(r"(--\w+)_\b", r"\1", reason)
         raise UserError(f"{reason}; see {called} --help") from error
-    for name, value in bound[0].arguments.items():
-        if kinds[name] is not inspect.Parameter.VAR_POSITIONAL:
-            check_kind(f"--{_public(name)}", value, hints.get(name))
+    check_arguments(function, bound[0].arguments)
     return function(*bound[0].args, **bound[0].kwargs, **overrides) or 0
-
-
-def check_kind(flag: str, value: object, hint: object) -> None:
-    """Raise UserError unless a value is of the kind that the type hint of an argument says.
-
-    Example:
-        >>> check_kind("--seed", "many", int | None)
-        Traceback (most recent call last):
-        scripts.errors.UserError: --seed needs a whole number, not 'many'
-    """
-    union = typing.get_origin(hint) in (types.UnionType, typing.Union)
-    kinds = [typing.get_origin(kind) or kind for kind in (typing.get_args(hint) if union else (hint,))]
-    known = next((kind for kind in kinds if kind in NEEDED), None)
-    if known is None or type(value) in kinds or (known is float and type(value) is int):
-        return
-    raise UserError(f"{flag} {NEEDED[known]}, not {value!r}")
 
 
 def help_text(path: list[str], entry: Command | Table) -> str:

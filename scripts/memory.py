@@ -91,7 +91,7 @@ def given(gib: float | str) -> Memory:
     Raises:
         UserError: if it is no positive number.
     """
-    if isinstance(gib, bool) or not isinstance(gib, (int, float)) or not 0 < gib < math.inf:
+    if isinstance(gib, str) or not 0 < gib < math.inf:
         raise UserError(f"--memory needs a number of GiB above 0, or here for this machine, not {gib!r}")
     return Memory(float(gib), True, "given with --memory, of a GPU")
 

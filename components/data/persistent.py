@@ -24,8 +24,11 @@ class PreparedCases:
 
     A file is found again only while the case's files (path, size, time of change) and the transforms with all their
     settings are the same, so that a change of either prepares anew instead of training on what was. Files are renamed
-    into place when they are whole; an unreadable one is made again. (MONAI's ``PersistentDataset`` knows a transform by
-    its name alone, and copies its files from the temporary folder.)
+    into place when they are whole; an unreadable one is made again.
+
+    MONAI's ``PersistentDataset`` tells transforms apart by ``pickle_hashing`` where it is asked to. That fails for
+    transforms with a lambda, as the readers of pictures have, and an item counts there by the names of its files only,
+    so that a changed image would not be noticed.
 
     Args:
         cache_dir: the folder; made where it is missing. It takes the images at the size and in the type that the

@@ -17,6 +17,7 @@ from components.files import write_text
 from ..bundle.find import bundle_names, find_bundle
 from ..data.sample import SAMPLES
 from ..errors import UserError
+from ..hints import Count, Seed
 from ..memory import available, given
 from ..predict.predictor import checked_device
 from . import bundle as training
@@ -39,12 +40,12 @@ def bench(
     work: str | None = None,
     bundle: str | None = None,
     dataset_dir: str | None = None,
-    repeats: int | None = None,
-    threads: int | None = None,
+    repeats: Count | None = None,
+    threads: Count | None = None,
     out: str | None = None,
     quick: bool = False,
     device: str = "cpu",
-    seed: int = 0,
+    seed: Seed = 0,
     plan: bool = False,
     memory: float | None = None,
     list_: bool = False,
@@ -109,15 +110,10 @@ def checked_settings(
     """Settings from the arguments of a command.
 
     Raises:
-        UserError: if one is out of its range.
+        UserError: if the device is not known or is not there.
     """
     repeats = repeats if repeats is not None else QUICK_REPEATS if quick else REPEATS
     threads = threads if threads is not None else torch.get_num_threads()
-    for flag, value in (("repeats", repeats), ("threads", threads)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise UserError(f"--{flag} needs a whole number from 1 on, not {value!r}")
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise UserError(f"--seed needs a whole number from 0 on, not {seed!r}")
     device = device if device == machine.accelerator() else checked_device(device).type  # such as mps
     return Settings(seed, bool(quick), device, repeats, threads, weights)
 

@@ -10,6 +10,7 @@ from typing import Any
 from components.validation import check_choice, did_you_mean
 
 from ..errors import UserError
+from ..hints import Count
 from .dataset import FOLDERS, PARTS, read_json
 from .faults import CheckJob, Findings, inspect
 from .labels import CLASSES
@@ -17,7 +18,7 @@ from .scales import mixed_scales
 from .work import process_count, work
 
 
-def check(dataset_dir: str, bundle: str | None = None, processes: int | None = None) -> int:
+def check(dataset_dir: str, bundle: str | None = None, processes: Count | None = None) -> int:
     """Look for damage in a data set, before a training stumbles over it.
 
     Looked for are missing, unreadable and truncated files, image and label that differ in shape, affine or spacing,

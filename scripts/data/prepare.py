@@ -14,6 +14,7 @@ from components.images.orientation import DISPLAY, checked_axcodes
 from components.validation import check_choice
 
 from ..errors import UserError
+from ..hints import Count
 from ..tables import aligned
 from .dataset import Dataset, check_free, is_complete, read_json
 from .layouts import ConversionPlan, Converter, Layout, RawCase, recognise
@@ -46,7 +47,7 @@ def prepare(
     name: str,
     source: str,
     out: str,
-    processes: int | None = None,
+    processes: Count | None = None,
     validation: str = "held_out",
     axcodes: str = DISPLAY,
 ) -> None:

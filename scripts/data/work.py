@@ -29,8 +29,6 @@ def process_count(processes: int | None) -> int:
     """
     if processes is None:
         return min(os.cpu_count() or 1, MOST_PROCESSES)
-    if isinstance(processes, bool) or not isinstance(processes, int) or processes < 1:
-        raise UserError(f"--processes needs a whole number from 1 on, not {processes!r}")
     return processes
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from ..bundle.find import ROOT, bundle_names, find_bundle
 from ..data.dataset import read_json
 from ..errors import UserError
+from ..label.environment import INSTALL
 from ..memory import available, bundle_gib, largest_batch
 from .finding import NOTE, PROBLEM, Finding
 
@@ -30,13 +31,12 @@ def findings() -> Iterator[Finding]:
 
 def _label() -> Finding:
     python = Path(os.environ.get("SCANSEG_LABEL_PYTHON", LABEL))
-    remedy = "bash scripts/label_server.sh --help makes its environment"
     if not python.is_file():
-        return Finding(TOPIC, "MONAI Label", f"there is no {python}", NOTE, remedy)
+        return Finding(TOPIC, "MONAI Label", f"there is no {python}", NOTE, INSTALL)
     code = "import importlib.metadata as m; print(m.version('monailabel'))"
     done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=False)
     if done.returncode:
-        return Finding(TOPIC, "MONAI Label", f"not in the environment of {python}", PROBLEM, remedy)
+        return Finding(TOPIC, "MONAI Label", f"not in the environment of {python}", PROBLEM, INSTALL)
     return Finding(TOPIC, "MONAI Label", f"{done.stdout.strip()}, {python}")
 
 

@@ -14,6 +14,7 @@ from ..data.dataset import PARTS, Dataset
 from ..data.scales import Scale, mixed_scales
 from ..data.work import process_count
 from ..errors import UserError
+from ..hints import Count, Seed
 from ..memory import budget as memory_budget
 from .base import Base, find_base, fitting
 from .datafolder import Form, fill
@@ -36,8 +37,8 @@ def new(
     group: str | None = None,
     folds: int | None = None,
     splits: str | None = None,
-    seed: int = 42,
-    processes: int | None = None,
+    seed: Seed = 42,
+    processes: Count | None = None,
     force: bool = False,
     budget: str | None = None,
     step_seconds: float | None = None,

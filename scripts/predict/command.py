@@ -19,6 +19,7 @@ from components.validation import check_choice
 
 from ..bundle.inference import InferenceBundle
 from ..errors import UserError, one_line, root_cause
+from ..hints import Count
 from . import dicom, record
 from .cases import Case, find_cases
 from .predictor import Predictor
@@ -41,7 +42,7 @@ def predict(
     format: str | None = None,
     override: dict[str, Any] | None = None,
     overwrite: bool = False,
-    volume: int | None = None,
+    volume: Count | None = None,
 ) -> int:
     """Segment an image, a DICOM series or a folder of them, on the grid of each image.
 
@@ -79,22 +80,8 @@ def predict(
     Example:
         scanseg predict --bundle msvm_synapse --input scans --output labels --weights model.pt
     """
-    flags = {
-        "tta": tta,
-        "save-probabilities": save_probabilities,
-        "dicom-seg": dicom_seg,
-        "overlay": overlay,
-        "overwrite": overwrite,
-    }
-    for flag, value in {**flags, "amp": bool(amp) if amp is None else amp}.items():
-        if not isinstance(value, bool):
-            raise UserError(f"--{flag} takes no value, not {value!r}")
-    if override is not None and not isinstance(override, Mapping):
-        raise UserError(f"--override needs values by id, as \"{{'sw_batch_size': 4}}\", not {override!r}")
     if format is not None:
         check_choice("format", format, FORMATS)
-    if volume is not None and (isinstance(volume, bool) or not isinstance(volume, int) or volume < 1):
-        raise UserError(f"--volume needs a whole number from 1 on, not {volume!r}")
     ranks = Ranks.of_environment()
     source, folder = Path(input), Path(output)
     _check_folders(source, folder)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from components.files import write_text
 
-from ..errors import UserError
+from ..hints import Count
 from .agreement import agreements
 from .galleries import OVERVIEW, Gallery, galleries
 from .overview import write_overview
@@ -20,8 +20,8 @@ from .volume import Volume
 def report(
     output_dir: str,
     dataset_dir: str | None = None,
-    slices: int = 16,
-    cases: int = 3,
+    slices: Count = 16,
+    cases: Count = 3,
     mlflow: str | None = None,
     tensorboard: str | None = None,
 ) -> None:
@@ -45,9 +45,6 @@ def report(
     Example:
         scanseg report --output_dir output/msvm_synapse --dataset_dir data/msvm_synapse
     """
-    for flag, number in (("slices", slices), ("cases", cases)):
-        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-            raise UserError(f"--{flag} needs a whole number from 1 on, not {number!r}")
     output = Path(output_dir)
     results = read_results(output, Path(dataset_dir) if dataset_dir else None)
     shown = leading(columns(results.metrics["scores"]["strict"], results.flat)) if results.metrics else []

@@ -13,6 +13,7 @@ from components.validation import check_choice
 from ..bundle.find import INSTALLED, ROOT, find_bundle
 from ..data.dataset import read_json
 from ..errors import UserError
+from ..hints import Count
 from .folds import Plan, evaluate_folds, train_folds
 from .monai_command import CONFIGS, from_here, monai_command, typed
 
@@ -22,7 +23,7 @@ def run(
     bundle: str,
     dataset_dir: str | None = None,
     config: str | None = None,
-    nproc: int = 1,
+    nproc: Count = 1,
     folds: str | None = None,
     **overrides: str | None,
 ) -> int:
@@ -49,8 +50,6 @@ def run(
         scanseg run training msvm_acdc --dataset_dir data --output_dir output --max_epochs 10
     """
     check_choice("id to run", run_id, CONFIGS)
-    if nproc < 1:
-        raise UserError(f"--nproc needs a number of processes, not {nproc}")
     root = find_bundle(bundle, CONFIGS[run_id], "bundle")
 
     def words(wanted: str, overrides: Mapping[str, str | None]) -> list[str]:

@@ -2,6 +2,11 @@
 
 Loading a pickle looks up functions and classes by name, its *globals*, and calls them. ``torch.load`` with
 ``weights_only`` refuses all but a few; this module says of a refused file which they are, and what they can do.
+
+Tried instead, on forty hostile pickles: picklescan 1.0 counts no issue for ``torch.hub.load``,
+``importlib.import_module``, ``io.open``, ``torch.serialization.os.system`` and extension codes; fickling 0.1 fails on a
+pickle that is cut behind its payload and on extension codes, and says the same of a command and of a file. Here all
+that is not known to build tensors is told, with what it does.
 """
 
 from __future__ import annotations
@@ -49,7 +54,8 @@ DANGERS: dict[str, tuple[str, ...]] = {
         "runpy.", "shelve.", "signal.", "sys.", "test.", "threading.", "timeit.", "trace.", "types.CodeType",
         "types.FunctionType", "unittest.", "venv.", "zipimport.", "numpy.f2py.", "numpy.load", "numpy.testing.",
         "torch.load", "torch.hub.", "torch.jit.", "torch.package.", "torch.serialization.load", "torch.distributed.",
-        "torch.utils.cpp_extension.", "torch.utils.bottleneck.", "torch._inductor.", "torch._dynamo.",
+        "torch.utils.collect_env.", "torch.utils.cpp_extension.", "torch.utils.bottleneck.", "torch._inductor.",
+        "torch._dynamo.",
     ),
     "reads or writes files": (
         "builtins.open", "builtins.file", "io.", "_io.", "shutil.", "tempfile.", "fileinput.", "linecache.", "zipfile.",

@@ -188,7 +188,7 @@ def misspelt(folder):
         (misspelt, [], "datalist.json: an item has the key 'lable', did you mean 'label'?"),
         (lambda d: (d / "dataset.json").unlink(), [], "has no dataset.json that names a bundle: give its name"),
         (lambda d: None, ["--bundle", "msvm_synaps"], "unknown bundle 'msvm_synaps', did you mean 'msvm_synapse'?"),
-        (lambda d: None, ["--processes", "many"], "--processes needs a whole number, not 'many'"),
+        (lambda d: None, ["--processes", "many"], "--processes needs a whole number from 1 on, not 'many'"),
     ],
 )
 def test_bad_usage_is_status_2(how, more, told, damaged):

@@ -1,5 +1,6 @@
 """Help and errors of the command line."""
 
+import contextlib
 import io
 import os
 import re
@@ -11,6 +12,8 @@ import pytest
 
 from scripts.arguments import Command
 from scripts.cli import COMMANDS, main
+from scripts.errors import UserError
+from scripts.hints import Port, check_kind
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,7 +61,7 @@ def test_program_lists_its_commands(run, words):
         (["data", "sample", "--bundle", "msvm_synaps", "--out", "x"], "did you mean 'msvm_synapse'?"),
         (["data", "sample", "--bundle", "42", "--out", "x"], "unknown bundle '42'. Valid: msvm_synapse"),
         (["report", "--output_dir", "nowhere"], "nowhere has neither metrics.json nor history.csv"),
-        (["report", "--output_dir", "x", "--slices", "many"], "--slices needs a whole number, not 'many'"),
+        (["report", "--output_dir", "x", "--slices", "many"], "--slices needs a whole number from 1 on, not 'many'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -70,6 +73,30 @@ def test_wrong_words_are_told_in_one_line(run, tmp_path, words, told):
     assert told in done.stderr
     assert done.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--tta", "yes"], "--tta takes no value, not 'yes'"),
+        (["--amp=1"], "--amp takes no value, not 1"),
+        (["--override", "x"], "--override needs values by id, as '{\"max_epochs\": 2}', not 'x'"),
+        *(
+            (["--volume", wrong], "--volume needs a whole number from 1 on")
+            for wrong in ("0", "-1", "first", "True", "1.5")
+        ),
+    ],
+    ids=str,
+)
+def test_values_of_another_kind_are_told_before_the_command_is_called(words, told, capsys):
+    assert main(["predict", "--bundle", "none", "--input", "none", "--output", "none", *words]) == 2
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("port", "fits"), [(1, True), (65535, True), (0, False), (65536, False), (True, False)])
+def test_ends_of_a_range(port, fits):
+    with contextlib.nullcontext() if fits else pytest.raises(UserError, match=r"--port needs .* from 1 to 65535, not"):
+        check_kind("--port", port, Port | None)
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "ascii", "cp932"])

@@ -3,13 +3,14 @@
 import json
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 from monai.bundle import ConfigParser
 
-from scripts import demonstrate as module
 from scripts.cli import main
-from scripts.demonstrate import DEMONSTRATIONS, commands_of
+from scripts.demonstrate import command as module
+from scripts.demonstrate.demonstrations import DEMONSTRATIONS, commands_of
 from tests.bundles.workflow import configs
 
 
@@ -111,7 +112,7 @@ def test_dry_run_makes_nothing(tmp_path, monkeypatch, capsys):
         ["python", "-m", "monai.bundle", "run"],
     ]
     typed = [shlex.split(line)[1:] for line in lines]
-    assert typed == list(commands_of(DEMONSTRATIONS["mri"], module.Path("demonstrations/mri"), {}).values())
+    assert typed == list(commands_of(DEMONSTRATIONS["mri"], Path("demonstrations/mri"), {}).values())
     assert list(tmp_path.iterdir()) == []
 
 

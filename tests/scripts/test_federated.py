@@ -119,10 +119,13 @@ def test_exported_job_starts_from_given_weights(sites, tmp_path):
         (["simulate", BUNDLE, "--sites", "one", "--out", "o"], "--sites one is one data set"),
         (["simulate", "nothing", "--sites", "one,one", "--out", "o"], "unknown bundle 'nothing'"),
         (["simulate", BUNDLE, "--sites", "one,one", "--out", "one"], "--out one exists already"),
-        (["simulate", BUNDLE, "--sites", "one,one", "--out", "o", "--rounds", 0], "--rounds and --epochs must be 1"),
+        (
+            ["simulate", BUNDLE, "--sites", "one,one", "--out", "o", "--rounds", 0],
+            "--rounds needs a whole number from 1 on",
+        ),
         (
             ["simulate", BUNDLE, "--sites", "one,one", "--out", "o", "--settings", "x"],
-            "--settings needs a dictionary",
+            "--settings needs values by id",
         ),
         (["export", BUNDLE, "--out", "o", "--weights", "w.pt"], "--weights w.pt does not exist"),
     ],

@@ -6,12 +6,13 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.images.endings import kind_of
+
 from ...errors import UserError, one_line
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-ENDINGS = (".dcm", ".dicom", ".ima")
 DIRECTORY = "1.2.840.10008.1.3.10"
 """SOP class of a DICOMDIR."""
 TEXT = {b"UI", b"CS", b"DA", b"TM", b"LO", b"SH", b"UL", b"OB", b"PN", b"ST", b"LT", b"DT", b"IS", b"DS"}
@@ -20,7 +21,7 @@ TEXT = {b"UI", b"CS", b"DA", b"TM", b"LO", b"SH", b"UL", b"OB", b"PN", b"ST", b"
 
 def is_dicom(path: Path) -> bool:
     """Whether a file is DICOM, by the end of its name or by its content, with a preamble or without."""
-    return path.name.lower().endswith(ENDINGS) or begins_as_dicom(path)
+    return kind_of(path) == "dicom" or begins_as_dicom(path)
 
 
 def is_directory(path: Path) -> bool:

@@ -109,7 +109,7 @@ def test_plan(capsys):
         (["--work", "netwrks"], "unknown work 'netwrks', did you mean 'networks'?"),
         (["--wrok", "networks"], "unknown flag --wrok, did you mean --work?"),
         (["--repeats", "0"], "--repeats needs a whole number from 1 on, not 0"),
-        (["--threads", "two"], "--threads needs a whole number, not 'two'"),
+        (["--threads", "two"], "--threads needs a whole number from 1 on, not 'two'"),
         (["--seed", "-1"], "--seed needs a whole number from 0 on, not -1"),
         (["--device", "gpu"], "--device 'gpu' is not known"),
         (["--memory", "3"], "--memory goes with --plan"),

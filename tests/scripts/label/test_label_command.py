@@ -11,8 +11,8 @@ from monai.bundle import ConfigParser
 
 from scripts.bundle.inference import InferenceBundle
 from scripts.errors import UserError
+from scripts.label.command import label
 from scripts.label.folder import make_app, place_weights
-from scripts.label.server import serve
 from tests.folders import folder
 from tests.scripts.label.tiny import tiny_bundle
 
@@ -43,7 +43,6 @@ def test_error_is_one_line(run, tmp_path):
         ({"bundles": "msvm_acdc,msvm_acdc"}, "msvm_acdc twice"),
         ({"bundles": ","}, "needs the name of a bundle"),
         ({"bundles": "xlstm_cells"}, "has nothing for xlstm_cells, which needs pictures (.png"),
-        ({"port": "x"}, "--port needs a number"),
         ({"host": "nowhere.invalid"}, "no address of this machine"),
     ],
 )
@@ -51,7 +50,7 @@ def test_arguments_that_make_no_sense(studies, tmp_path, changed, reason):
     (studies / "heart.nii.gz").touch()
     arguments = {"studies": str(studies), "bundles": "msvm_acdc", "app": str(tmp_path / "app"), **changed}
     with pytest.raises(UserError, match=re.escape(reason)):
-        serve(**arguments)
+        label(**arguments)
     assert not (tmp_path / "app").exists()
 
 
@@ -59,7 +58,7 @@ def test_studies_in_subfolders_only(studies, tmp_path):
     (studies / "deeper").mkdir()
     (studies / "deeper" / "heart.nii.gz").touch()
     with pytest.raises(UserError, match="in its subfolders only"):
-        serve(str(studies), "msvm_acdc", str(tmp_path / "app"))
+        label(str(studies), "msvm_acdc", str(tmp_path / "app"))
 
 
 def test_port_that_is_taken(studies, tmp_path):
@@ -69,7 +68,7 @@ def test_port_that_is_taken(studies, tmp_path):
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(UserError, match=rf"port {port} of 127\.0\.0\.1 cannot be used .*: give another"):
-            serve(str(studies), "msvm_acdc", str(tmp_path / "app"), port=port)
+            label(str(studies), "msvm_acdc", str(tmp_path / "app"), port=port)
 
 
 def test_bundle_without_weights(tmp_path):

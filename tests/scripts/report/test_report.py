@@ -26,7 +26,7 @@ def output(ct_sample, tmp_path_factory):
     """An output folder whose prediction is the ground truth, moved by a voxel and without gallbladder."""
     folder = tmp_path_factory.mktemp("output")
     (folder / "predictions").mkdir()
-    names = [*json.loads((ct_sample / "dataset.json").read_text())["labels"].values()][1:]
+    names = [*json.loads((ct_sample / "dataset.json").read_text(encoding="utf-8"))["labels"].values()][1:]
     label = nib.load(ct_sample / "labels/test/ct_test.nii.gz")
     truth = np.asarray(label.dataobj)
     prediction = np.roll(np.where(truth == 2, 0, truth), 1, axis=0)

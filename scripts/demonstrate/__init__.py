@@ -1,0 +1,1 @@
+"""Trainings of some minutes on real samples, and what they reach."""
