@@ -30,12 +30,12 @@ def read_record(path: Path) -> dict[str, Any]:
     """Read a ``bench.json``.
 
     Raises:
-        UserError: if it is no measurement or one of another format.
+        UserError: if it is not a measurement or one of another format.
     """
     record = read_json(path)
     missing = [key for key in KEYS if key not in record] if isinstance(record, dict) else list(KEYS)
     if missing:
-        raise UserError(f"{path} is no measurement of `python -m benchmarks`: it has no {missing[0]}")
+        raise UserError(f"{path} is not a measurement of `python -m benchmarks`: it has no {missing[0]}")
     if record["format"] != FORMAT:
         raise UserError(f"{path} has the format {record['format']!r}, not {FORMAT}: measure again")
     return record
@@ -49,7 +49,7 @@ def read_records(paths: Sequence[Path]) -> dict[str, Any]:
         of repeats, and what the machine could do when the first one was made.
 
     Raises:
-        UserError: if one is no measurement, two have a work in common, or machine, versions or settings differ.
+        UserError: if one is not a measurement, two have a work in common, or machine, versions or settings differ.
     """
     first, *others = records = [read_record(path) for path in paths]
     for path, record in zip(paths[1:], others, strict=True):

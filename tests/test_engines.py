@@ -1,4 +1,4 @@
-"""Mixed precision on a CPU, and outputs that are no numbers."""
+"""Mixed precision on a CPU, and outputs that are not numbers."""
 
 import pytest
 import torch

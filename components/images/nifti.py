@@ -20,7 +20,7 @@ def read_nifti(path: str | Path) -> nib.Nifti1Image:
         The image. The voxels of a compressed one are in memory, those of another one are read when they are needed.
 
     Raises:
-        ValueError: if it is no NIfTI file, has fewer voxels than its header says, or voxels of another kind than real
+        ValueError: if it is not a NIfTI file, has fewer voxels than its header says, or voxels that are not real
             numbers.
         OSError, EOFError, zlib.error: if it is missing, cut off or otherwise damaged.
     """
@@ -51,7 +51,7 @@ def _parsed(path: Path, raw: bytes | None) -> nib.Nifti1Image:
         return kind.from_bytes(raw)
     except Exception as error:  # a damaged header makes nibabel fail in many ways
         told = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"it is no NIfTI image, or its header is damaged: {told}") from error
+        raise ValueError(f"it is not a NIfTI image, or its header is damaged: {told}") from error
 
 
 def write_nifti(path: Path, array: np.ndarray, affine: np.ndarray) -> None:

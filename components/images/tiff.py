@@ -93,7 +93,7 @@ def _channels(page: TiffPage, several: bool) -> tuple[list[int], int | None]:
     if photometric not in (WHITE, BLACK, RGB, PALETTE, CMYK, YCBCR):
         raise ValueError(f"its colours are {_name(page.photometric)}, which is not supported: save it as RGB")
     if page.dtype is None or page.dtype.kind not in "biuf":
-        raise ValueError(f"its samples of {page.bitspersample} bits are no numbers of a known type: save it anew")
+        raise ValueError(f"its samples of {page.bitspersample} bits are not numbers of a known type: save it anew")
     base = COLOURS.get(photometric, 1)
     extra = [*map(int, page.extrasamples), *[0] * count][: max(count - base, 0)]
     alpha = [base + place for place, kind in enumerate(extra) if kind in (PREMULTIPLIED, ALPHA)]

@@ -45,7 +45,7 @@ def read_volume(path: str | Path) -> nib.Nifti1Image:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     ending = ending_of(path)
     if ending not in VOLUMES:
-        raise ValueError(f"it is no volume of a known format: {', '.join(VOLUMES)}")
+        raise ValueError(f"it is not a volume of a known format: {', '.join(VOLUMES)}")
     readers = {"nifti": read_nifti, "nibabel": _read_nibabel, "itk": _read_itk}
     return placed(_without_single_axes(readers[kind_of(path)](path)))
 

@@ -116,8 +116,8 @@ def _state_dict(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     odd = [name for name, value in checkpoint.items() if not isinstance(value, Tensor)]
     if odd or not checkpoint:
         raise ValueError(
-            f"this is no state dict: {', '.join(map(str, odd[:5])) or 'it'} holds no tensor; give a state dict, or a "
-            f"dictionary that holds one under {', '.join(_HOLDERS)}"
+            f"this is not a state dict: {', '.join(map(str, odd[:5])) or 'it'} holds no tensor; give a state dict, or "
+            f"a dictionary that holds one under {', '.join(_HOLDERS)}"
         )
     return dict(checkpoint)
 

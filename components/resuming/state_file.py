@@ -132,5 +132,5 @@ def _read(path: Path) -> dict[str, Any]:
             raise ValueError(f"{name} in it has another check sum")
     state = torch.load(path, map_location="cpu", weights_only=True)
     if not {"network", "optimizer", "epoch"} <= state.keys():
-        raise ValueError("it is no state of a training")
+        raise ValueError("it is not a state of a training")
     return state

@@ -63,7 +63,7 @@ def inspect(job: CheckJob) -> Findings:
             found.faults.append(f"datalist.json: an item of {job.part} has no {key}")
     for key, name in job.item.items():
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\\" in name:
-            found.faults.append(f"{name}: is no relative path inside the data set, with / between the names")
+            found.faults.append(f"{name}: is not a relative path inside the data set, with / between the names")
             continue
         try:
             with naming(job.folder / name):

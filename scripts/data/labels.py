@@ -105,7 +105,7 @@ def remap(labels: np.ndarray, table: Mapping[int, int], ignored: Collection[int]
 
     Raises:
         ValueError: if a label is neither in ``table`` nor in ``ignored``, so that none is lost by accident, or if it
-            is no whole number.
+            is not a whole number.
 
     Example:
         >>> remap(np.array([0, 52, 9]), {52: 1}, ignored=[9])
@@ -113,7 +113,7 @@ def remap(labels: np.ndarray, table: Mapping[int, int], ignored: Collection[int]
     """
     values = np.unique(labels)
     if not np.array_equal(values, np.rint(values)):
-        raise ValueError(f"label {values[values != np.rint(values)][0]} is no whole number")
+        raise ValueError(f"label {values[values != np.rint(values)][0]} is not a whole number")
     found = {int(value) for value in values}
     if strange := sorted(found - {0} - set(table) - set(ignored)):
         raise ValueError(f"labels {strange} are not in the table {dict(table)}: is this the right data set?")

@@ -90,7 +90,7 @@ class Files:
 
     def __init__(self, root: Path) -> None:
         if not root.is_dir():
-            raise UserError(f"--source {root} is no folder: give the folder that the data set was unpacked to")
+            raise UserError(f"--source {root} is not a folder: give the folder that the data set was unpacked to")
         self.root = root
         relative = (path.relative_to(root) for path in root.rglob("*") if path.is_file())
         self.paths = sorted(path.as_posix() for path in relative if not any(p.startswith(".") for p in path.parts))

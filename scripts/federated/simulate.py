@@ -54,7 +54,9 @@ def _checked_sites(sites: Sequence[str]) -> list[Path]:
     folders = [Path(site) for site in sites]
     for folder in folders:
         if not (folder / "datalist.json").is_file():
-            raise UserError(f"--sites {folder} is no dataset_dir, as it has no datalist.json: see scanseg data prepare")
+            raise UserError(
+                f"--sites {folder} is not a dataset_dir, as it has no datalist.json: see scanseg data prepare"
+            )
     if len(folders) < 2:
         raise UserError(f"--sites {folders[0]} is one data set: give two or more, separated by commas")
     return folders

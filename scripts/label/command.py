@@ -78,7 +78,7 @@ def _checked_studies(studies: str, bundles: Iterable[InferenceBundle]) -> str:
         return studies
     folder = Path(studies)
     if not folder.is_dir():
-        raise UserError(f"--studies {folder} is no folder: give the folder with the images")
+        raise UserError(f"--studies {folder} is not a folder: give the folder with the images")
     if not os.access(folder, os.W_OK):
         raise UserError(f"--studies {folder} cannot be written to, but MONAI Label keeps labels and its list there")
     found = list(filter(is_image, listed(folder)))
@@ -89,7 +89,7 @@ def _checked_studies(studies: str, bundles: Iterable[InferenceBundle]) -> str:
         print(f"note: {folder} has no images yet: clients can send them")
     for bundle in bundles if images else ():
         if all(is_picture(path) != bundle.takes_pictures for path in images):
-            raise UserError(f"--studies {folder} has nothing for {bundle.name}, which needs {wanted(bundle)}")
+            raise UserError(f"--studies {folder} has no images for {bundle.name}, which needs {wanted(bundle)}")
     return str(folder.resolve())
 
 
@@ -100,7 +100,7 @@ def _check_address(host: str, port: int) -> None:
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             trial.bind(address)
     except socket.gaierror as error:
-        raise UserError(f"--host {host} is no address of this machine") from error
+        raise UserError(f"--host {host} is not an address of this machine") from error
     except OSError as error:
         raise UserError(f"port {port} of {host} cannot be used ({error.strerror}): give another with --port") from error
 

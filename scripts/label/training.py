@@ -137,10 +137,10 @@ def _table(study: Study, bundle: InferenceBundle, label: np.ndarray) -> dict[int
     used = {int(number) for number in np.unique(label)} - {0}
     if study.classes is None:
         if strange := sorted(used - set(bundle.labels)):
-            raise ValueError(f"label {strange[0]} is no class, {has}")
+            raise ValueError(f"label {strange[0]} is not a class, {has}")
         return {number: number for number in bundle.labels}
     numbers = {name.lower(): number for number, name in bundle.labels.items()}
     names = {number: " ".join(study.classes.get(number, "without a name").lower().split()) for number in used}
     if strange := [name for name in names.values() if name not in numbers]:
-        raise ValueError(f"the segment {strange[0]!r} is no class, {has}: rename or delete it")
+        raise ValueError(f"the segment {strange[0]!r} is not a class, {has}: rename or delete it")
     return {number: numbers[name] for number, name in names.items()}

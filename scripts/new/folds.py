@@ -79,7 +79,7 @@ def with_splits(cases: Sequence[Source], folds: Mapping[str, int], path: Path) -
     """
     known = {case.name for case in cases if case.part != "test"}
     if strange := sorted(folds.keys() - known):
-        raise UserError(f"--splits {path} names {strange[0]!r}, which is no training case of the data set")
+        raise UserError(f"--splits {path} names {strange[0]!r}, which is not a training case of the data set")
     return [
         replace(case, part="training" if case.name in folds else "test", fold=folds.get(case.name)) for case in cases
     ]

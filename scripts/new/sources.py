@@ -96,7 +96,7 @@ def find_sources(root: Path) -> Sources:
             has no label.
     """
     if not root.is_dir():
-        raise UserError(f"--data {root} is no folder: give the folder of the data set")
+        raise UserError(f"--data {root} is not a folder: give the folder of the data set")
     if (root / "datalist.json").is_file():
         found = _ready(root)
     elif (root / "imagesTr").is_dir() and (root / "labelsTr").is_dir():
@@ -204,7 +204,7 @@ def _by_case(folder: Path, labels: Collection[str] | None = None) -> dict[str, l
 
 
 def _left_out(root: Path, *folders: str) -> list[str]:
-    """Notes about the files of these folders that are no images."""
+    """Notes about the files of these folders that are not images."""
     strange = [p for folder in folders for p in listed(root / folder) if not is_image(p) and not is_data_file(p)]
     return [note] if (note := left_out(strange, root)) else []
 

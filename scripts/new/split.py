@@ -113,7 +113,7 @@ def _group(name: str, group: str | None) -> str:
     try:
         matched = re.search(group, name)
     except re.error as error:
-        raise UserError(f"--group {group!r} is no regular expression: {error}") from error
+        raise UserError(f"--group {group!r} is not a regular expression: {error}") from error
     if matched is None:
         raise UserError(f"--group {group!r} finds nothing in {name!r}")
     return matched[1] if matched.lastindex else matched[0]

@@ -143,6 +143,6 @@ def _shortened(text: str) -> str:
 
 
 def _group(name: str) -> str:
-    """The first words of a tensor's path that are no numbers, two at most."""
+    """The first words of a tensor's path that are not numbers, two at most."""
     words = [word for word in re.split(r"\.\d+\.|\.", name)[:-1] if not word.isdigit()]
     return ".".join(words[:2]) or name

@@ -223,7 +223,7 @@ def _members(path: Path) -> Iterable[PickleReport]:
             yield PickleReport(problem="the zip holds no pickle")
         for member in members:
             if member.file_size > LARGEST_MEMBER:
-                raise UserError(f"{path} holds {member.filename} of {member.file_size} bytes: this is no checkpoint")
+                raise UserError(f"{path} holds {member.filename} of {member.file_size} bytes: this is not a checkpoint")
             yield analyse_pickle(archive.read(member))
 
 

@@ -50,7 +50,7 @@ def check_url(url: str) -> None:
     """Raise UserError unless the address is https or http; warn of http that leaves this machine."""
     parts = urllib.parse.urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UserError(f"{url} is no address that can be read: it must begin with https://")
+        raise UserError(f"{url} is not an address that can be read: it must begin with https://")
     if parts.scheme == "http" and not _is_loopback(parts.hostname):
         print(
             f"warning: {url} is not encrypted; what is downloaded is compared with the index, but the index could be "
@@ -72,11 +72,11 @@ def read_text(url: str) -> str:
     except (*BROKEN, urllib.error.URLError) as error:
         raise UserError(_told(url, error)) from error
     if len(data) > LARGEST_TEXT:
-        raise UserError(f"{url} is larger than {LARGEST_TEXT} bytes: this is no index")
+        raise UserError(f"{url} is larger than {LARGEST_TEXT} bytes: this is not an index")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise UserError(f"{url} is not text: this is no index") from error
+        raise UserError(f"{url} is not text: this is not an index") from error
 
 
 def download(place: str, path: Path, size: int, sha256: str) -> None:

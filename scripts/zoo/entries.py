@@ -83,7 +83,7 @@ def read_index(path: Path) -> Index:
     """Read and check an index file.
 
     Raises:
-        UserError: if it is no index.
+        UserError: if it is not an index.
         FileNotFoundError: if there is no such file.
     """
     try:
@@ -101,7 +101,7 @@ def check_index(index: Any, where: str) -> Index:
         raise UserError(f"{where} has format {index.get('format')!r}, this scanseg reads {FORMAT}: update scanseg")
     for name, versions in bundles.items():
         if not NAME.fullmatch(name) or not isinstance(versions, dict) or not versions:
-            raise UserError(f"{where}: {name!r} is no bundle with its versions")
+            raise UserError(f"{where}: {name!r} is not a bundle with its versions")
         for version, entry in versions.items():
             if wrong := _wrong(name, version, entry):
                 raise UserError(f"{where}: {name} {version} has a wrong {wrong}")

@@ -88,7 +88,7 @@ def _check(node: ast.AST, names: set[str] | frozenset[str]) -> None:
     if ast.unparse(node) == INSTALLATION:
         return
     if not isinstance(node, NODES):
-        raise ValueError(f"{type(node).__name__} is no part of an expression that is allowed")
+        raise ValueError(f"{type(node).__name__} is not part of an expression that is allowed")
     if isinstance(node, ast.Attribute) and (dotted := _dotted(node)):
         if dotted not in ALLOWED and not is_part(dotted):
             raise ValueError(f"{dotted} is not among what expressions may use")

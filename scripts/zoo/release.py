@@ -24,7 +24,7 @@ def check_committed(root: Path, names: list[str]) -> None:
     folders = ["components", "LICENSE", *(f"bundles/{name}" for name in names)]
     changes = git(root, "status", "--porcelain", "--", *folders)
     if changes is None:
-        raise UserError(f"{root} is no checkout of git: releases are made from a commit")
+        raise UserError(f"{root} is not a checkout of git: releases are made from a commit")
     if changes:
         first = changes.splitlines()[0].strip()
         raise UserError(f"what is released must be committed, but git status says {first!r}: commit or remove it")

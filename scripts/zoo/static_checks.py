@@ -70,7 +70,7 @@ def check_files(target: Target) -> None:
             raise UserError(f"{name} is a link")
         known = KINDS.fullmatch(name) or name == SUMS or name.startswith(GENERATED) or "__pycache__/" in name
         if path.is_file() and not known:
-            raise UserError(f"{printable(name)} is no kind of file that a bundle has")
+            raise UserError(f"{printable(name)} is not a kind of file that a bundle has")
 
 
 def check_version(target: Target) -> None:

@@ -35,22 +35,22 @@ def check_target(target: Any, components: Path) -> None:
     Example:
         >>> check_target("monai.utils.misc.run_cmd", Path("components"))
         Traceback (most recent call last):
-        ValueError: monai.utils.misc.run_cmd is no part of MONAI, PyTorch or Ignite that a bundle may use
+        ValueError: monai.utils.misc.run_cmd is not part of MONAI, PyTorch or Ignite that a bundle may use
     """
     if not isinstance(target, str) or not NAME.fullmatch(target):
         raise ValueError("_target_ must be the name of a class or function")
     if target.startswith("components."):
         if not _is_component(target, components):
-            raise ValueError(f"{target} is no class or function of the components")
+            raise ValueError(f"{target} is not a class or function of the components")
         return
     if "." in target:
         if not is_part(target):
-            raise ValueError(f"{target} is no part of MONAI, PyTorch or Ignite that a bundle may use")
+            raise ValueError(f"{target} is not part of MONAI, PyTorch or Ignite that a bundle may use")
         return
     modules = _locator().get_component_module_name(target)
     modules = [modules] if isinstance(modules, str) else modules or []
     if not modules:
-        raise ValueError(f"{target} is no component of MONAI, and no full name")
+        raise ValueError(f"{target} is neither a component of MONAI nor a full name")
     if wrong := [module for module in modules if not is_part(f"{module}.{target}")]:
         raise ValueError(f"{target} is of {wrong[0]}, which a bundle may not use")
 

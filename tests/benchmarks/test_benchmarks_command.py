@@ -87,7 +87,7 @@ def test_joined_measurements(tmp_path):
         (record(row("a", "c", "n", [1.0])), "a is in more than one"),
         (record(row("b", "c", "n", [1.0]), cores=4), "another machine"),
         (record(row("b", "c", "n", [1.0]), quick=True), "other settings"),
-        ("[]", "is no measurement of `python -m benchmarks`"),
+        ("[]", "is not a measurement of `python -m benchmarks`"),
         ("{", "is not valid JSON"),
         ({"format": 1}, "it has no date"),
         ({**record(), "format": 99}, "has the format 99, not 2: measure again"),

@@ -121,7 +121,7 @@ REFUSED = {
     "bits": ({"datatype": 1}, "not supported"),
     "no type": ({"datatype": 0}, "not supported"),
     "unknown type": ({"datatype": 4096}, "not recognized"),
-    "no magic": ({"magic": b"xxx\0"}, "it is no NIfTI image"),
+    "no magic": ({"magic": b"xxx\0"}, "it is not a NIfTI image"),
     "negative length": ({"dim": (3, -4, 5, 6, 1, 1, 1, 1)}, "it is cut off or damaged"),
 }
 

@@ -164,7 +164,7 @@ REFUSED = {
     "pages of two sizes": (None, {}, "2 pages (33 × 21, 8 × 8)"),
     "Lab": (COLOURS.astype(np.uint8), {"photometric": "cielab"}, "its colours are CIELAB"),
     "min-is-white of floats": (FLOAT[..., 0], {"photometric": "miniswhite"}, "it is open what white is"),
-    "complex numbers": (FLOAT[..., 0].astype(np.complex64), {}, "are no numbers of a known type"),
+    "complex numbers": (FLOAT[..., 0].astype(np.complex64), {}, "are not numbers of a known type"),
 }
 
 

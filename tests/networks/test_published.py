@@ -202,8 +202,8 @@ def test_every_misfit_is_named_and_nothing_is_changed(wrong):
 @pytest.mark.parametrize(
     ("checkpoint", "message"),
     [
-        ({}, "this is no state dict: it holds no tensor"),
-        ({"epoch": 3, "weights": {}}, "this is no state dict: epoch, weights holds no tensor; give a state dict"),
+        ({}, "this is not a state dict: it holds no tensor"),
+        ({"epoch": 3, "weights": {}}, "this is not a state dict: epoch, weights holds no tensor; give a state dict"),
         ([torch.ones(2)], "a checkpoint is a dictionary with a state dict, but this is of type list"),
         (torch.ones(2), "of type Tensor"),
         (None, "of type NoneType"),

@@ -355,7 +355,7 @@ def test_previous_state_without_hard_links(tmp_path, monkeypatch):
 
 def test_other_files_are_no_states(tmp_path):
     torch.save({"weight": torch.zeros(1)}, tmp_path / "last.pt")
-    with pytest.raises(ValueError, match="it is no state of a training"):
+    with pytest.raises(ValueError, match="it is not a state of a training"):
         StateFile(tmp_path).load()
 
 

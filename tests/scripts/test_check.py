@@ -112,7 +112,7 @@ DAMAGES = [
       "images/validation/case0009.nii.gz: the same image as images/training/case0005_slice002.nii.gz, which is in "
       "training"]),
     ("ct", edit("datalist.json", lambda c: c["test"][0].update(label="/labels/x.nii.gz")),
-     ["/labels/x.nii.gz: is no relative path inside the data set"]),
+     ["/labels/x.nii.gz: is not a relative path inside the data set"]),
     ("ct", edit("datalist.json", lambda c: c["test"][0].pop("label")), ["datalist.json: an item of test has no label"]),
     ("ct", edit("datalist.json", lambda c: c.pop("test")), ["datalist.json: has no list test"]),
     ("ct", edit("datalist.json", lambda c: c["training"].append(c["training"][0])),

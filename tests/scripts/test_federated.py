@@ -115,7 +115,7 @@ def test_exported_job_starts_from_given_weights(sites, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["simulate", BUNDLE, "--sites", "a", "--out", "o"], "--sites a is no dataset_dir"),
+        (["simulate", BUNDLE, "--sites", "a", "--out", "o"], "--sites a is not a dataset_dir"),
         (["simulate", BUNDLE, "--sites", "one", "--out", "o"], "--sites one is one data set"),
         (["simulate", "nothing", "--sites", "one,one", "--out", "o"], "unknown bundle 'nothing'"),
         (["simulate", BUNDLE, "--sites", "one,one", "--out", "one"], "--out one exists already"),

@@ -553,7 +553,7 @@ def test_two_layouts_are_one_too_many(tmp_path, capsys):
     ("words", "told"),
     [
         (["msvm_synaps", "--source", "x", "--out", "y"], "unknown bundle 'msvm_synaps', did you mean 'msvm_synapse'?"),
-        (["msvm_acdc", "--source", "nowhere", "--out", "y"], "--source nowhere is no folder"),
+        (["msvm_acdc", "--source", "nowhere", "--out", "y"], "--source nowhere is not a folder"),
         (["msvm_acdc", "--source", ".", "--out", "y", "--processes", "0"], "--processes needs a whole number from 1"),
         (["msvm_acdc", "--source", "."], "missing --out"),
         (["--source", ".", "--out", "y"], "missing --name"),

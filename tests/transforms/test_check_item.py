@@ -159,7 +159,7 @@ def test_every_byte_of_a_png_counts(tmp_path):
     [
         ("scan.png", b"", "cannot identify image file"),
         ("scan.jpg", b"no picture", "cannot identify image file"),
-        ("scan.nii.gz", b"", "it is no NIfTI image"),
+        ("scan.nii.gz", b"", "it is not a NIfTI image"),
         ("scan.nii.gz", b"not gzip", "Not a gzipped file"),
         ("scan.nii.gz", gzip.compress(b"\0" * 400, mtime=0), ""),
         ("scan.nii", b"\0" * 348, ""),

@@ -142,13 +142,13 @@ def hounsfield(voxels: np.ndarray) -> np.ndarray:
     """Round to int16.
 
     Raises:
-        ValueError: if there are values that are no Hounsfield units of a CT.
+        ValueError: if there are values that are not Hounsfield units of a CT.
     """
     if not np.isfinite(voxels).all():
         raise ValueError("NaN or infinity among the voxels")
     limits = np.iinfo(np.int16)
     if voxels.min() < limits.min or voxels.max() > limits.max:
-        raise ValueError(f"values from {voxels.min():g} to {voxels.max():g} are no Hounsfield units")
+        raise ValueError(f"values from {voxels.min():g} to {voxels.max():g} are not Hounsfield units")
     return np.rint(voxels).astype(np.int16)
 
 

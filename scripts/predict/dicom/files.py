@@ -66,13 +66,13 @@ def read_file(path: Path, **settings: Any) -> Dataset:
     with path.open("rb"):
         pass  # what cannot be opened has an error of its own
     if not begins_as_dicom(path):
-        raise ValueError("it is no readable DICOM file")
+        raise ValueError("it is not a readable DICOM file")
     try:
         dataset = pydicom.dcmread(path, force=True, **settings)
     except OSError:
         raise
     except Exception as error:  # whatever the bytes make of the reader
-        raise ValueError(f"it is no readable DICOM file ({one_line(error)})") from error
+        raise ValueError(f"it is not a readable DICOM file ({one_line(error)})") from error
     if "TransferSyntaxUID" not in dataset.file_meta:
         implicit, little = dataset.original_encoding
         syntax = pydicom.uid.ImplicitVRLittleEndian if implicit else pydicom.uid.ExplicitVRLittleEndian

@@ -73,14 +73,16 @@ def find_series(files: Sequence[Path], root: Path) -> tuple[list[Series], list[s
             else:
                 groups[_key(path, header)].append((path, header))
         except Exception as error:  # whatever the bytes make of the reader
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is no readable DICOM file"
+            reason = (
+                error.strerror if isinstance(error, OSError) and error.strerror else "it is not a readable DICOM file"
+            )
             faulty.append(Series(path.stem, (path,), path.relative_to(root).as_posix(), fault=reason))
     found = [_series(part, root) for group in groups.values() for part in _parts(group)]
     notes = []
     if localizers:
         notes.append(f"{localizers} localizer images were left out")
     if others:
-        notes.append(f"{others} DICOM objects that are no images were left out")
+        notes.append(f"{others} DICOM objects that are not images were left out")
     return sorted([*found, *faulty], key=lambda s: (s.source, s.number or 0, s.files)), notes
 
 

@@ -32,7 +32,7 @@ def studies(tmp_path):
 def test_error_is_one_line(run, tmp_path):
     done = run("label", "--studies", "nothing", "--bundles", "msvm_acdc", cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr == "scanseg: --studies nothing is no folder: give the folder with the images\n"
+    assert done.stderr == "scanseg: --studies nothing is not a folder: give the folder with the images\n"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -42,8 +42,8 @@ def test_error_is_one_line(run, tmp_path):
         ({"bundles": "msvm_adcd"}, "unknown bundle 'msvm_adcd', did you mean 'msvm_acdc'?"),
         ({"bundles": "msvm_acdc,msvm_acdc"}, "msvm_acdc twice"),
         ({"bundles": ","}, "needs the name of a bundle"),
-        ({"bundles": "xlstm_cells"}, "has nothing for xlstm_cells, which needs pictures (.png"),
-        ({"host": "nowhere.invalid"}, "no address of this machine"),
+        ({"bundles": "xlstm_cells"}, "has no images for xlstm_cells, which needs pictures (.png"),
+        ({"host": "nowhere.invalid"}, "not an address of this machine"),
     ],
 )
 def test_arguments_that_make_no_sense(studies, tmp_path, changed, reason):

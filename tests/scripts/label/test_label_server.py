@@ -139,7 +139,7 @@ def test_training_that_cannot_be(served):
     reply = server.train_now("msvm_synapse", max_epochs=1)
     server.withdraw(name)
     assert reply.status_code == 422
-    assert "the segment 'tumour' is no class" in reply.json()["detail"]
+    assert "the segment 'tumour' is not a class" in reply.json()["detail"]
 
 
 def test_weights_that_do_not_fit_are_refused(served):

@@ -49,9 +49,9 @@ def test_segments_are_found_by_their_names(heart, tmp_path):
     [
         (
             {1: "left ventricle", 2: "myocardium", 3: "scar"},
-            "the segment 'scar' is no class, msvm_acdc has 0 background",
+            "the segment 'scar' is not a class, msvm_acdc has 0 background",
         ),
-        ({1: "left ventricle"}, "the segment 'without a name' is no class"),
+        ({1: "left ventricle"}, "the segment 'without a name' is not a class"),
     ],
 )
 def test_segments_that_the_bundle_does_not_have(heart, tmp_path, classes, reason):
@@ -62,7 +62,7 @@ def test_segments_that_the_bundle_does_not_have(heart, tmp_path, classes, reason
 def test_numbers_that_the_bundle_does_not_have(heart, tmp_path):
     label = nib.load(heart[1])
     nib.save(nib.Nifti1Image(values(heart[1]) + 1, label.affine), heart[1])
-    with pytest.raises(UserError, match="label 4 is no class"):
+    with pytest.raises(UserError, match="label 4 is not a class"):
         item(Study("heart", *heart), InferenceBundle("msvm_acdc"), tmp_path)
 
 

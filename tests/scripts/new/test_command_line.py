@@ -23,7 +23,7 @@ def test_flags(run, tmp_path):
         (["new", "x", "--data", "raw"], "missing --from; see scanseg new --help"),
         (["new", "x", "--from", "--data", "raw"], "--from needs a value"),
         (["new", "x", "--from", "xlstm_endoscpy", "--data", "raw"], "did you mean 'xlstm_endoscopy'?"),
-        (["new", "x", "--from=xlstm_endoscopy", "--data", "nowhere"], "--data nowhere is no folder"),
+        (["new", "x", "--from=xlstm_endoscopy", "--data", "nowhere"], "--data nowhere is not a folder"),
         (["new", "polyps", "--from=xlstm_endoscopy", "--data", "raw"], "polyps exists: choose another name"),
     ):
         done = run(*words, cwd=tmp_path)

@@ -248,5 +248,5 @@ def test_a_tiff_of_several_pages_is_refused(sound, tmp_path):
 
 
 def test_a_folder_that_does_not_exist(tmp_path):
-    with pytest.raises(UserError, match="nowhere is no folder"):
+    with pytest.raises(UserError, match="nowhere is not a folder"):
         find_sources(tmp_path / "nowhere")

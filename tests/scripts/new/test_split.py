@@ -85,7 +85,7 @@ def test_each_kind_of_image_is_divided_by_itself():
         (["p1_a", "p1_b", "p2_a"], [], r"p\d", "2 groups are too few"),
         (["p1_a", "p2_a", "p3_a"], ["p1_b"], r"p\d", "'p1' is both in training and in the test set"),
         (["p1", "q"], [], r"p\d", "finds nothing in 'q'"),
-        (["a"], [], "(", "is no regular expression"),
+        (["a"], [], "(", "is not a regular expression"),
     ],
 )
 def test_what_cannot_be_divided_is_told(names, test, group, told):

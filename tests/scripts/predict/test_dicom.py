@@ -274,8 +274,8 @@ def test_series_of_one_folder_are_told_apart(ct, tmp_path):
     files = sorted(path for path in scans.rglob("*") if path.is_file())
     found, notes = find_series(files, scans)
     assert [(s.number, len(s.files), bool(s.fault)) for s in found if not s.fault] == [(2, 4, False), (5, 4, False)]
-    assert [(s.name, s.fault) for s in found if s.fault] == [("broken", "it is no readable DICOM file")]
-    assert notes == ["4 localizer images were left out", "1 DICOM objects that are no images were left out"]
+    assert [(s.name, s.fault) for s in found if s.fault] == [("broken", "it is not a readable DICOM file")]
+    assert notes == ["4 localizer images were left out", "1 DICOM objects that are not images were left out"]
 
 
 def test_missing_library_names_the_extra(series, arguments, tmp_path, monkeypatch):

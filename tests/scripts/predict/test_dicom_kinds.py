@@ -610,7 +610,7 @@ def test_a_folder_of_everything(ct, series, tmp_path):
     shutil.copy(tmp_path / "disc" / "DICOMDIR", root / "DICOMDIR")
     cases, notes = find_cases(root)
     assert [(case.name, len(case.files)) for case in cases] == [("thorax", 4)]
-    assert notes == ["1 localizer images were left out", "3 DICOM objects that are no images were left out"]
+    assert notes == ["1 localizer images were left out", "3 DICOM objects that are not images were left out"]
     for source in (tmp_path / "disc", tmp_path / "disc" / "DICOMDIR"):
         (case,), _ = find_cases(source)
         np.testing.assert_array_equal(array(read_series(case.files, "CT")), array(read(series)))

@@ -253,7 +253,7 @@ FAULTS = {
     empty: "it is 0 in all its voxels: there is nothing to segment",
     of_colours: "its voxels are of type",
     lambda path, image: path.write_text("no image"): "Not a gzipped file",
-    lambda path, image: path.write_bytes(b""): "it is no NIfTI image",
+    lambda path, image: path.write_bytes(b""): "it is not a NIfTI image",
     lambda path, image: path.symlink_to("nowhere"): "case.nii.gz is missing",
     lambda path, image: path.with_name("case.nrrd").write_text("NRRD0004\n"): "case.nrrd: ",
     lambda path, image: path.with_name("case.mha").write_text("x"): "failed: case: File cannot be read: ",

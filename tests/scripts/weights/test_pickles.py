@@ -163,7 +163,7 @@ def test_what_is_no_pickle_is_a_problem(data):
 def test_large_pickle_in_a_zip_is_not_read(tmp_path, monkeypatch):
     torch.save({"a": 1}, tmp_path / "file.pt")
     monkeypatch.setattr(pickles, "LARGEST_MEMBER", 3)
-    with pytest.raises(UserError, match="this is no checkpoint"):
+    with pytest.raises(UserError, match="this is not a checkpoint"):
         analyse_file(tmp_path / "file.pt")
 
 

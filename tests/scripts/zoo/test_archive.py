@@ -62,7 +62,7 @@ def test_only_tracked_files_get_in(checkout, tmp_path):
 def test_a_tracked_file_of_another_kind_is_refused(checkout, name, tmp_path):
     checkout.write(name, "x")
     checkout.git("add", "--force", name)
-    with pytest.raises(UserError, match="no kind of file that a bundle has"):
+    with pytest.raises(UserError, match="not a kind of file that a bundle has"):
         checkout.build(tmp_path)
 
 
@@ -214,7 +214,7 @@ def test_truncated_zips_are_refused(zips, kept, tmp_path):
     data = zips["msvm_acdc"].read_bytes()
     path = tmp_path / "msvm_acdc_v0.1.0.zip"
     path.write_bytes(data[:kept])
-    with pytest.raises(UserError, match="no zip or a damaged one"):
+    with pytest.raises(UserError, match="not a zip or a damaged one"):
         check_zip(path)
 
 
