@@ -1,4 +1,4 @@
-"""A round of federated training of each bundle by MONAI's client."""
+"""A round of federated training of each kind of bundle by MONAI's client."""
 
 import json
 
@@ -8,16 +8,17 @@ from monai.fl.client import MonaiAlgo
 from monai.fl.utils.constants import ExtraItems, FlStatistics, WeightType
 from monai.fl.utils.exchange_object import ExchangeObject
 
-from tests.bundles.workflow import BUNDLES, ROOT, SIZES, TRAINING, python
+from scripts.cli import main
+from tests.bundles.workflow import KINDS, ROOT, SIZES, TRAINING
 
 
 def settings(values):
     return {key: json.loads(value) if isinstance(value, str) else value for key, value in values.items()}
 
 
-@pytest.mark.parametrize("bundle", BUNDLES)
+@pytest.mark.parametrize("bundle", KINDS)
 def test_round(bundle, tmp_path):
-    python("-m", "scripts", "data", "sample", "--bundle", bundle, "--out", "data", cwd=tmp_path)
+    assert main(["data", "sample", "--bundle", bundle, "--out", str(tmp_path / "data")]) == 0
     path = tmp_path / "data" / "datalist.json"
     datalist = json.loads(path.read_text())
     path.write_text(

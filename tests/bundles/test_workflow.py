@@ -11,27 +11,31 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.bundles.workflow import BUNDLES, SIZES, TRAINING, configs, python, run
+from scripts.cli import main
+from tests.bundles.workflow import BUNDLES, KINDS, SIZES, TRAINING, configs, python, run
 from tests.folders import folder
 
-# All tests of a bundle in one worker, so that it is trained once.
-pytestmark = pytest.mark.parametrize(
-    "trained",
-    [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in BUNDLES],
-    indirect=True,
-    scope="module",
-)
+
+def bundles(names):
+    """Parametrise ``trained``; all tests of a bundle in one worker, so that it is trained once."""
+    values = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in names]
+    return pytest.mark.parametrize("trained", values, indirect=True, scope="module")
+
+
+of_every_bundle = bundles(BUNDLES)
+of_every_kind = bundles(KINDS)
 
 
 @pytest.fixture(scope="module")
 def trained(request, tmp_path_factory):
-    """A bundle, and a folder with its sample (one case to validate and one to test) and one epoch of training."""
+    """A bundle, and a folder with its sample (one case to validate and one to test) and one tracked epoch."""
     with folder(tmp_path_factory, request.param) as work:
-        python("-m", "scripts", "data", "sample", "--bundle", request.param, "--out", "data", cwd=work)
+        assert main(["data", "sample", "--bundle", request.param, "--out", str(work / "data")]) == 0
         datalist = json.loads((work / "data" / "datalist.json").read_text())
         shorter = {part: items if part == "training" else items[:1] for part, items in datalist.items()}
         (work / "data" / "datalist.json").write_text(json.dumps(shorter))
-        done = run(request.param, "training", "train", work, max_epochs=1, val_interval=1, **TRAINING[request.param])
+        settings = {"max_epochs": 1, "val_interval": 1, "tracking": "mlflow", **TRAINING[request.param]}
+        done = run(request.param, "training", "train", work, **settings)
         (work / "said.txt").write_text(done.stdout)
         yield request.param, work
 
@@ -48,6 +52,7 @@ def history(work):
         return list(csv.DictReader(file))
 
 
+@of_every_bundle
 def test_training_leaves_weights_state_and_history(trained):
     _, work = trained
     weights = torch.load(work / "models" / "model.pt", weights_only=True)
@@ -60,6 +65,7 @@ def test_training_leaves_weights_state_and_history(trained):
     assert 0 <= float(row["val_mean_dice"]) <= 1
 
 
+@of_every_bundle
 def test_training_goes_on_from_the_last_state(trained):
     bundle, work = trained
     before = torch.load(work / "models" / "last.pt", weights_only=True)
@@ -69,11 +75,18 @@ def test_training_goes_on_from_the_last_state(trained):
     assert after["epoch"] == 2
     assert after["best_metric"] == before["best_metric"]
     assert [state["lr_scheduler"]["last_epoch"] for state in (before, after)] == [1, 2]
-    again = run(bundle, "run", "train", work, check=False, max_epochs=2, resume=True, **TRAINING[bundle])
+
+
+@of_every_kind
+def test_a_complete_training_does_not_begin_again(trained):
+    bundle, work = trained
+    epoch = torch.load(work / "models" / "last.pt", weights_only=True)["epoch"]
+    again = run(bundle, "run", "train", work, check=False, max_epochs=epoch, resume=True, **TRAINING[bundle])
     assert again.returncode != 0
-    assert "give --max_epochs above 2" in again.stderr
+    assert f"give --max_epochs above {epoch}" in again.stderr
 
 
+@of_every_bundle
 def test_evaluation_and_inference(trained):
     bundle, work = trained
     evaluation = python(*next_command((work / "said.txt").read_text()), cwd=work)
@@ -102,6 +115,7 @@ def test_evaluation_and_inference(trained):
     assert values.max() <= len(names)
 
 
+@of_every_kind
 def test_training_without_validation_cases_keeps_the_last_weights(trained, tmp_path):
     bundle, work = trained
     (tmp_path / "data").mkdir()
@@ -116,6 +130,7 @@ def test_training_without_validation_cases_keeps_the_last_weights(trained, tmp_p
     assert "val_mean_dice" not in history(tmp_path)[0]
 
 
+@of_every_kind
 def test_average_and_early_stopping(trained, tmp_path):
     """The words are those of a command line: true and false are texts for Fire."""
     bundle, work = trained
@@ -132,16 +147,15 @@ def test_average_and_early_stopping(trained, tmp_path):
     assert "scaler" not in last
 
 
-def test_tracking_by_mlflow(trained, tmp_path):
-    pytest.importorskip("mlflow")
-    bundle, work = trained
-    (tmp_path / "data").symlink_to(work / "data")
-    run(bundle, "training", "train", tmp_path, tracking="mlflow", max_epochs=1, val_interval=1, **TRAINING[bundle])
-    with sqlite3.connect(tmp_path / "output" / "mlruns.db") as database:
+@of_every_bundle
+def test_tracking_by_mlflow(trained):
+    _, work = trained
+    with sqlite3.connect(work / "output" / "mlruns.db") as database:
         keys = {key for (key,) in database.execute("SELECT key FROM metrics")}
     assert "val_mean_dice" in keys
 
 
+@of_every_kind
 def test_two_processes(trained, tmp_path):
     bundle, work = trained
     (tmp_path / "data").symlink_to(work / "data")

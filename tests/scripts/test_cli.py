@@ -14,6 +14,7 @@ from scripts.arguments import Command
 from scripts.cli import COMMANDS, main
 from scripts.errors import UserError
 from scripts.hints import Port, check_kind
+from tests.timeouts import HANG
 
 ROOT = Path(__file__).parents[2]
 
@@ -99,8 +100,16 @@ def test_ends_of_a_range(port, fits):
         check_kind("--port", port, Port | None)
 
 
-@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "ascii", "cp932"])
-@pytest.mark.parametrize("words", [["--help"], ["predict", "--help"], ["new", "größe…", "--from", "x"]], ids=str)
+@pytest.mark.parametrize(
+    ("words", "encoding"),
+    [
+        (["--help"], "latin-1"),
+        (["--help"], "cp932"),
+        (["predict", "--help"], "ascii"),
+        (["new", "größe…", "--from", "x"], "cp1252"),
+    ],
+    ids=str,
+)
 def test_characters_that_the_output_cannot_have(words, encoding):
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONUTF8"}
     done = subprocess.run(
@@ -108,7 +117,7 @@ def test_characters_that_the_output_cannot_have(words, encoding):
         cwd=ROOT,
         env={**environment, "PYTHONIOENCODING": encoding},
         capture_output=True,
-        timeout=120,
+        timeout=HANG,
     )
     assert b"codec" not in done.stderr
     assert done.returncode == (0 if "--help" in words else 2)

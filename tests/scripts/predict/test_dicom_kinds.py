@@ -27,6 +27,7 @@ from scripts.predict.cases import find_cases
 from scripts.predict.dicom import check_source, find_series, is_dicom, read_series, write_segmentation
 from tests.scripts.predict import dicom_files
 from tests.scripts.predict.test_dicom import same_grid
+from tests.timeouts import HANG
 
 hd = pytest.importorskip("highdicom")
 NAMES = {0: "background", 1: "liver", 2: "left kidney"}
@@ -63,7 +64,7 @@ def by_dcm2niix(folder, out):
     out.mkdir()
     change_all(folder, taken_at_once)
     command = [dcm2niix.bin, "-z", "n", "-b", "n", "-f", "%s_%e", "-o", str(out), str(folder)]
-    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    subprocess.run(command, check=True, capture_output=True, timeout=HANG)
     return [nib.load(path) for path in sorted(out.glob("*.nii"))]
 
 
