@@ -9,6 +9,7 @@ import numpy as np
 
 from .endings import VOLUMES, ending_of
 from .pictures import Picture, read_picture
+from .stacks import is_stack
 from .volumes import read_volume
 
 
@@ -40,7 +41,7 @@ def read(path: str | Path, numbers: bool = False) -> Content:
             :func:`~components.images.pictures.read_picture`.
     """
     path = Path(path)
-    if ending_of(path) in VOLUMES:
+    if ending_of(path) in VOLUMES or is_stack(path):
         image = read_volume(path)
         return Content(np.asanyarray(image.dataobj), image.affine)
     picture = read_picture(path, numbers)

@@ -41,8 +41,8 @@ def read_tiff(path: Path, numbers: bool = False) -> tuple[np.ndarray, int, bool]
         ValueError: if it holds several pictures, other channels, or values that cannot be used.
         ImportError: if a library is missing for its compression.
     """
-    tifffile = _library()
-    with _quiet(), tifffile.TiffFile(path) as file:
+    tifffile = tifffile_library()
+    with quiet(), tifffile.TiffFile(path) as file:
         page = file.pages.first
         _check_size(page)
         several = _check_single(file)
@@ -80,7 +80,8 @@ def _check_single(file: TiffFile) -> bool:
         return True
     count = int(np.prod([size for axis, size in zip(axes, shape, strict=True) if axis not in "YXS"]))
     raise ValueError(
-        f"it has {count} pages ({' × '.join(map(str, shape))}), but one picture is needed: save each as a file"
+        f"it has {count} pages ({' × '.join(map(str, shape))}), but one picture is needed: save each as a file, "
+        'or, if it is a volume, put CASE.json with {"spacing": [z, y, x]} beside it'
     )
 
 
@@ -220,7 +221,7 @@ def _name(value: object) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without what tifffile logs about odd files: it is an error of ours, or nothing."""
     logger = logging.getLogger("tifffile")
     before, logger.disabled = logger.disabled, True
@@ -230,7 +231,12 @@ def _quiet() -> Iterator[None]:
         logger.disabled = before
 
 
-def _library() -> ModuleType:
+def tifffile_library() -> ModuleType:
+    """The library tifffile.
+
+    Raises:
+        ImportError: if it is missing.
+    """
     try:
         import tifffile
     except ImportError as error:

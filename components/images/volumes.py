@@ -15,6 +15,7 @@ import numpy as np
 from .endings import VOLUMES, ending_of, kind_of
 from .grid import STORED, placed
 from .nifti import read_nifti
+from .stacks import is_stack, read_stack
 
 ITK_FORMATS = {".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO", ".mha": "MetaImageIO", ".mhd": "MetaImageIO"}
 ITK_TO_NIFTI = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -25,7 +26,8 @@ def read_volume(path: str | Path) -> nib.Nifti1Image:
     """A volume with its affine in mm (RAS), whatever its format.
 
     Args:
-        path: a file with one of the endings :data:`~components.images.endings.VOLUMES`.
+        path: a file with one of the endings :data:`~components.images.endings.VOLUMES`, or a TIFF stack, see
+            :mod:`components.images.stacks`.
 
     Returns:
         The image, X × Y × Z, or X × Y × Z × channels; axes of length 1 after the third, as of a single time point, are
@@ -43,8 +45,9 @@ def read_volume(path: str | Path) -> nib.Nifti1Image:
         raise ValueError("it is a folder, but an image file is needed")
     if not path.is_file():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
-    ending = ending_of(path)
-    if ending not in VOLUMES:
+    if is_stack(path):
+        return placed(read_stack(path))
+    if ending_of(path) not in VOLUMES:
         raise ValueError(f"it is not a volume of a known format: {', '.join(VOLUMES)}")
     readers = {"nifti": read_nifti, "nibabel": _read_nibabel, "itk": _read_itk}
     return placed(_without_single_axes(readers[kind_of(path)](path)))

@@ -1,6 +1,6 @@
 """Transforms that MONAI does not have."""
 
-from .channelwise import RandChannelwised
+from .channelwise import PerChanneld, RandChannelwised
 from .check_item import CheckItemd
 from .instances import (
     InstancesToInteriord,
@@ -29,6 +29,7 @@ __all__ = [
     "LoadWholeImaged",
     "Orientation",
     "Orientationd",
+    "PerChanneld",
     "PercentilesToUint8d",
     "RandBlur",
     "RandChannelwised",

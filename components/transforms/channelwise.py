@@ -1,8 +1,8 @@
-"""Random transforms that treat every channel, or every stack of slices, by itself."""
+"""Transforms that treat every channel, or every stack of slices, by itself."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -91,3 +91,57 @@ class RandChannelwised(RandomizableTransform, MapTransform):
                 )
             result[index] = changed[0] if self.slice_axis is None else changed.movedim(0, self.slice_axis)
         return result
+
+
+class PerChanneld(MapTransform):
+    """Apply a transform of its own to each channel of an image, such as the normalisation of CT and that of PET.
+
+    Args:
+        keys: the images, each channel first.
+        transforms: for each channel a transform of an array, which gets and gives an image of one channel and keeps its
+            shape; or a list of such, one after another.
+        allow_missing_keys: whether items may be missing.
+
+    Raises:
+        ValueError: when called, if an image has another number of channels, or a transform changes a channel's shape.
+
+    Example:
+        >>> from monai.transforms import NormalizeIntensity, ScaleIntensityRange
+        >>> window = ScaleIntensityRange(a_min=-100, a_max=300, b_min=0, b_max=1, clip=True)
+        >>> PerChanneld("image", [window, NormalizeIntensity()])({"image": torch.rand(2, 8, 8)})["image"].shape
+        torch.Size([2, 8, 8])
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        transforms: Sequence[Callable[[Tensor], Tensor] | Sequence[Callable[[Tensor], Tensor]]],
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.transforms = [list(steps) if isinstance(steps, (list, tuple)) else [steps] for steps in transforms]
+
+    def __call__(self, data: Mapping[Hashable, Tensor]) -> dict[Hashable, Tensor]:
+        """Transform the images; other items are passed on.
+
+        Returns:
+            A dictionary with the images in float32.
+        """
+        d = dict(data)
+        for key in self.key_iterator(d):
+            image = convert_to_tensor(d[key], dtype=torch.float32, track_meta=get_track_meta())
+            if len(image) != len(self.transforms):
+                raise ValueError(
+                    f"{key} has {len(image)} channels, but PerChanneld has transforms for {len(self.transforms)}"
+                )
+            plain = image.as_tensor() if isinstance(image, MetaTensor) else image
+            result = image.clone()
+            for index, steps in enumerate(self.transforms):
+                channel = plain[index : index + 1]
+                for step in steps:
+                    channel = convert_to_tensor(step(channel), track_meta=False)
+                if channel.shape[1:] != plain.shape[1:]:
+                    raise ValueError(f"the transform of channel {index} of {key} changed its shape")
+                result[index] = channel[0]
+            d[key] = result
+        return d

@@ -28,15 +28,22 @@ def check(dataset_dir: str, bundle: str | None = None, processes: Count | None =
     file. The exit status is 1 where there are faults.
 
     Args:
-        dataset_dir: the data set, a folder with datalist.json.
+        dataset_dir: the data set, a folder with datalist.json; or a folder in nnU-Net's raw layout, as new reads it.
         bundle: name of the bundle that is to read it; by default the one in dataset.json.
         processes: how many items are looked at at once; by default one for each processor, up to 8.
 
     Example:
         scanseg data check data/msvm_synapse
     """
+    from ..new.raw_check import check_raw  # a layout of new, which itself is built on this package
+    from ..new.sources import is_raw
+
     folder = Path(dataset_dir)
     processes = process_count(processes)
+    if not (folder / "datalist.json").is_file() and is_raw(folder):
+        if bundle is not None:
+            raise UserError(f"{folder} has nnU-Net's raw layout, which belongs to no bundle: leave out --bundle")
+        return check_raw(folder, processes)
     lists, record, whole = _read(folder)
     name = bundle or record.get("bundle")
     if name is None:

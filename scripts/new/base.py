@@ -87,6 +87,8 @@ def _read(folder: Path) -> Base:
         raise UserError(
             f"{folder} has the network {target or 'of an unknown kind'}: start from a bundle of MSVM-UNet or xLSTM-UNet"
         )
+    if train["network_def"].get("spatial_dims") == 2 and "PILReader" not in str(configs):
+        raise UserError(f"{folder} is the 2D network of volumes: start from a bundle in 3D, with --configuration 2d")
     text = str(configs)
     return Base(
         folder,

@@ -17,10 +17,11 @@ from ..errors import UserError
 from ..hints import Count, Seed
 from ..memory import budget as memory_budget
 from .base import Base, find_base, fitting
-from .datafolder import Form, fill
+from .datafolder import Form, fill, share
 from .describe import NewBundle, readme, text
 from .measure import Measured, Measurement, measure, summarise
-from .plan import Plan, plan
+from .plan import CONFIGURATIONS, Plan, plan, planned
+from .presets import preset
 from .short import Budget, seconds
 from .sources import Source, Sources, find_sources
 from .split import split
@@ -33,6 +34,8 @@ def new(
     data: str,
     out: str | None = None,
     memory: float | str | None = None,
+    planner: str | None = None,
+    configuration: str | None = None,
     modality: str | None = None,
     group: str | None = None,
     folds: int | None = None,
@@ -61,8 +64,14 @@ def new(
         data: folder of the data set.
         out: folder in which the bundle is made; by default bundles in the repository, the current folder elsewhere.
             Outside of the repository the bundle holds the components as well: it can be taken to another machine.
-        memory: GiB of the GPU to train on, by default 8 as nnU-Net plans; here plans for this machine: for its GPU, or
-            else for its free main memory.
+        memory: GiB of the GPU to train on, filled by our estimate of what a training needs; here plans for this
+            machine: for its GPU, or else for its free main memory. By default the patch and the batch are those that
+            nnU-Net would plan.
+        planner: one of nnU-Net's planners, whose patch and batch are taken: default (8 GB), resenc_m (8 GB, larger
+            batches for small data sets) or resenc_l (24 GB).
+        configuration: of xLSTM-UNet for volumes: 3d (the default), 2d (slice by slice), 3d_lowres (at a lower
+            resolution, where the volumes are much larger than the patch), or all that nnU-Net would plan for the data,
+            as the bundles NAME_3d, NAME_2d and so on.
         modality: what the images are, for example CT or MR; for CT the intensities keep their absolute scale. By
             default the name of the channel in dataset.json.
         group: a regular expression; cases in whose names it finds the same text, for example "patient[0-9]+", stay
@@ -84,16 +93,21 @@ def new(
     """
     check_name(name)
     processes = process_count(processes)
-    available = memory_budget(memory)
+    available, planner = memory_budget(memory), _planner(planner, memory)
     duration = None if budget is None else seconds(budget)
     if duration is None and step_seconds is not None:
         raise UserError("--step_seconds goes with --budget")
-    target = (Path(out) if out is not None else _default_folder()) / name
-    check_target(target, force)
+    if duration is not None and configuration not in (None, "3d"):
+        raise UserError(f"--budget is for one network in 3D or for pictures: leave out --configuration {configuration}")
+    parent = Path(out) if out is not None else _default_folder()
     named = find_base(from_)
     sources = find_sources(Path(data))
+    several = configuration == "all" and sources.spatial_dims == 3
+    for target in [f"{name}_{word}" for word in CONFIGURATIONS] if several else [name]:
+        check_target(parent / target, force)
     base, pictures, base_note = fitting(named, sources.spatial_dims)
     _check_instances(base, sources)
+    _check_configuration(configuration, base, sources)
     divided = folds is not None or splits is not None
     if divided:
         _check_folds(folds, splits, base, sources)
@@ -103,8 +117,18 @@ def new(
     cases, division = split(sources, seed, group, looks, folds, Path(splits) if splits else None)
     test = [case.name for case in cases if case.part == "test"]
     found = summarise(sources, measured, test, _modality(modality))
+    if several:
+        wanted = planned(found, available, base.variant, planner)
+        targets = {parent / f"{name}_{word}": word for word in wanted}
+    else:
+        targets = {parent / name: configuration or "3d"}
     fitted = None if duration is None else Budget(duration, found, base.network, base.variant, step_seconds)
-    settings = plan(found, available, base.network, base.variant, fitted and fitted.fit)
+    fit = fitted and fitted.fit
+    plans = {
+        target: plan(found, available, base.network, base.variant, fit, word, planner)
+        for target, word in targets.items()
+    }
+    settings = next(iter(plans.values()))
     form = _form(base, settings, measured)
     if divided and sources.ready and form.slice_axes:
         raise UserError(f"{sources.root} has slices and volumes, which are not divided into folds: give the raw data")
@@ -114,42 +138,70 @@ def new(
     notes = [*([base_note] if base_note else []), *sources.notes, *_notes(measured, cases)]
     if sources.spatial_dims == 3:
         scales = {name: Scale(facts.kind, *facts.bounds) for name, facts in measured.facts.items()}
-        if note := mixed_scales(scales, absolute=settings.normalisation.kind == "ct"):
+        if note := mixed_scales(scales, absolute=settings.normalisation.absolute):
             notes.append(note)
 
-    with new_bundle(target) as folder:
-        configs = write_configs(folder, base, pictures, name, found, settings)
-        dataset = _dataset(name, sources, found, division, notes)
-        if ready:
-            lists = {part: sum(case.part == part for case in cases) for part in PARTS}
-        else:
-            for record in fill(folder / "data", cases, form, processes):
-                dataset.take(record)
-            dataset.write(folder / "data")
-            lists = {part: len(items) for part, items in dataset.lists.items()}
-        if fitted is not None:
-            short = fitted.training(settings, lists["training"], lists["validation"])
-            write_text(folder / "configs" / "short.json", dumps(short.config) + "\n")
-            settings = replace(settings, choices=(*settings.choices, short.choice))
-        bundle = NewBundle(
-            name=name,
-            folder=target,
-            base=base.folder.name,
-            dataset_dir=sources.root if ready else target / "data",
-            data=sources.root,
-            layout=sources.layout,
-            split=division,
-            number=lists,
-            configs=[*configs, *(["short.json"] if fitted is not None else [])],
-            measurement=found,
-            plan=settings,
-            notes=notes,
-            folds=len({case.fold for case in cases} - {None}),
+    filled: Path | None = None
+    for target, settings in plans.items():
+        with new_bundle(target) as folder:
+            configs = write_configs(folder, base, pictures, target.name, found, settings)
+            if ready:
+                lists = {part: sum(case.part == part for case in cases) for part in PARTS}
+            elif filled is not None:
+                share(filled, folder / "data")
+            else:
+                dataset = _dataset(target.name, sources, found, division, notes)
+                for record in fill(folder / "data", cases, form, processes):
+                    dataset.take(record)
+                dataset.write(folder / "data")
+                lists = {part: len(items) for part, items in dataset.lists.items()}
+            if fitted is not None:
+                short = fitted.training(settings, lists["training"], lists["validation"])
+                write_text(folder / "configs" / "short.json", dumps(short.config) + "\n")
+                settings = replace(settings, choices=(*settings.choices, short.choice))
+            bundle = NewBundle(
+                name=target.name,
+                folder=target,
+                base=base.folder.name,
+                dataset_dir=sources.root if ready else target / "data",
+                data=sources.root,
+                layout=sources.layout,
+                split=division,
+                number=lists,
+                configs=[*configs, *(["short.json"] if fitted is not None else [])],
+                measurement=found,
+                plan=settings,
+                notes=notes,
+                folds=len({case.fold for case in cases} - {None}),
+            )
+            write_text(folder / "docs" / "README.md", readme(bundle))
+            if not has_neighbour(target):
+                add_components(folder, base.folder)
+        filled = target / "data"
+        print(text(bundle))
+
+
+def _planner(planner: str | None, memory: float | str | None) -> str | None:
+    """The planner of nnU-Net whose rule is taken; None where the memory decides."""
+    if planner is None:
+        return "default" if memory is None else None
+    preset(planner)
+    if memory is not None:
+        raise UserError("--planner takes the memory that nnU-Net plans for: leave out --memory, or --planner")
+    return planner
+
+
+def _check_configuration(configuration: str | None, base: Base, sources: Sources) -> None:
+    if configuration is None:
+        return
+    if configuration not in (*CONFIGURATIONS, "all"):
+        raise UserError(f"--configuration {configuration} is unknown: give one of {', '.join(CONFIGURATIONS)}, all")
+    if base.network == "msvm":
+        raise UserError("--configuration is for bundles of xLSTM-UNet: MSVM-UNet always works slice by slice")
+    if sources.spatial_dims == 2 and configuration not in ("2d", "all"):
+        raise UserError(
+            f"--configuration {configuration} is for volumes, but {sources.root} has pictures: leave it out"
         )
-        write_text(folder / "docs" / "README.md", readme(bundle))
-        if not has_neighbour(target):
-            add_components(folder, base.folder)
-    print(text(bundle))
 
 
 def _default_folder() -> Path:

@@ -196,6 +196,24 @@ def link(source: Path, target: Path) -> None:
     shutil.copyfile(source, target)
 
 
+def share(source: Path, target: Path) -> None:
+    """Let a dataset_dir have the files of another one, without a second copy where the system can do that.
+
+    Args:
+        source: the dataset_dir.
+        target: the new one, which is not there.
+    """
+    shutil.copytree(source, target, symlinks=True, copy_function=_same)
+
+
+def _same(source: str, target: str) -> str:
+    try:
+        os.link(source, target)
+    except (OSError, NotImplementedError):
+        shutil.copyfile(source, target)
+    return target
+
+
 def _list(value: str | list[str]) -> list[str]:
     return [value] if isinstance(value, str) else value
 

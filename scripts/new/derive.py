@@ -16,7 +16,7 @@ from .plan import Normalisation, Plan
 Json = dict[str, Any]
 GROWN = 2
 """Pixels by which instances are grown back: the published decoding leaves interiors, half of a small object's area."""
-INTENSITIES = ("ScaleIntensityd", "ScaleIntensityRanged", "NormalizeIntensityd")
+INTENSITIES = ("ScaleIntensityd", "ScaleIntensityRanged", "NormalizeIntensityd", "PerChanneld")
 
 
 def derive(config: Json, plan: Plan, classes: Sequence[str], channels: int, loading: Json | None = None) -> Json:
@@ -50,6 +50,24 @@ def derive(config: Json, plan: Plan, classes: Sequence[str], channels: int, load
         _save_pictures(config, loading)
         _whole_pictures(config)
         config.pop("axcodes", None)
+    return config
+
+
+def sliced(config: Json, override: Json) -> Json:
+    """A config for volumes with the values of the network for their slices.
+
+    Args:
+        config: content of a JSON file of a bundle for volumes.
+        override: content of its ``2d.json``; of its ids those are taken that the config has.
+    """
+    config = copy.deepcopy(config)
+    for name, value in override.items():
+        *path, last = name.split("#")
+        node: Any = config
+        for key in path:
+            node = node.get(key, {})
+        if last in node:
+            node[last] = copy.deepcopy(value)
     return config
 
 
@@ -110,6 +128,7 @@ def _network_values(plan: Plan, channels: int) -> Json:
     if plan.topology is None:
         return {"in_channels": channels}
     return {
+        "spatial_dims": plan.spatial_dims,
         "in_channels": channels,
         "features": list(plan.topology.features),
         "kernel_sizes": [_short(kernel) for kernel in plan.topology.kernel_sizes],
@@ -145,6 +164,8 @@ def _change(node: Json, plan: Plan) -> None:
 def _change_xlstm(node: Json, kind: str, plan: Plan) -> None:
     if kind == "DeepSupervisionLoss":
         node["weights"] = list(plan.supervision)
+    elif kind == "DiceCELoss" and plan.batch_dice is not None:
+        node["batch"] = plan.batch_dice
     elif kind == "RandRotateScaled":
         node["degrees"] = plan.degrees
         _in_plane(node, plan)
@@ -185,20 +206,36 @@ def _normalise(chain: list[Any], plan: Plan, trained: bool) -> None:
         keep = [step for step in chain[:before] if _kind(step) not in INTENSITIES]
         chain[:before] = [*keep, *_unit_steps(found, trained)]
         return
-    place = _place(chain, "NormalizeIntensityd")
+    place = _place(chain, *INTENSITIES)
     if place is None:
         return
+    keys = chain[place]["keys"]
+    kept = [step for step in chain if _kind(step) not in INTENSITIES]  # a bundle made by new may have several
+    chain[:] = [*kept[:place], *_steps(found, keys), *kept[place:]]
+
+
+def _steps(found: Normalisation, keys: Any) -> list[Json]:
+    """The transforms of a normalisation for xLSTM-UNet."""
+    if found.kind == "by channel":
+        transforms = [_channel_steps(channel) for channel in found.channels]
+        return [{"_target_": "components.transforms.PerChanneld", "keys": keys, "transforms": transforms}]
     if found.kind == "ct":
-        clip = _range(found.low, found.high, found.low, found.high)
-        scale = {
-            "_target_": "NormalizeIntensityd",
-            "keys": chain[place]["keys"],
-            "subtrahend": found.mean,
-            "divisor": found.sd,
-        }
-        chain[place : place + 1] = [clip, scale]
-    elif found.masked:
-        chain[place]["nonzero"] = True
+        scale = {"_target_": "NormalizeIntensityd", "keys": keys, "subtrahend": found.mean, "divisor": found.sd}
+        return [_range(found.low, found.high, found.low, found.high), scale]
+    z_score = {"_target_": "NormalizeIntensityd", "keys": keys, "channel_wise": True}
+    return [z_score | {"nonzero": True}] if found.masked else [z_score]
+
+
+def _channel_steps(found: Normalisation) -> list[Json]:
+    """The same for a channel of its own, of MONAI's transforms of arrays."""
+    if found.kind == "ct":
+        scale = {"_target_": "NormalizeIntensity", "subtrahend": found.mean, "divisor": found.sd}
+        return [_array_range(found.low, found.high, found.low, found.high), scale]
+    if found.kind == "8 bit":
+        return [_array_range(0.0, 255.0, 0.0, 1.0)]
+    if found.kind == "minimum-maximum":
+        return [{"_target_": "ScaleIntensity", "minv": 0.0, "maxv": 1.0}]
+    return [{"_target_": "NormalizeIntensity", "nonzero": found.masked}] if found.kind == "z-score" else []
 
 
 def _unit_steps(found: Normalisation, trained: bool) -> list[Json]:
@@ -213,8 +250,15 @@ def _unit_steps(found: Normalisation, trained: bool) -> list[Json]:
 
 
 def _range(low: float, high: float, to_low: float, to_high: float) -> Json:
-    bounds = {"a_min": low, "a_max": high, "b_min": to_low, "b_max": to_high}
-    return {"_target_": "ScaleIntensityRanged", "keys": "image", **bounds, "clip": True}
+    return {"_target_": "ScaleIntensityRanged", "keys": "image", **_bounds(low, high, to_low, to_high)}
+
+
+def _array_range(low: float, high: float, to_low: float, to_high: float) -> Json:
+    return {"_target_": "ScaleIntensityRange", **_bounds(low, high, to_low, to_high)}
+
+
+def _bounds(low: float, high: float, to_low: float, to_high: float) -> Json:
+    return {"a_min": low, "a_max": high, "b_min": to_low, "b_max": to_high, "clip": True}
 
 
 def _load_pictures(chain: list[Any], pictures: Sequence[Any]) -> None:

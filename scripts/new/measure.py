@@ -31,6 +31,14 @@ COLOURED = 0.02
 """A picture is in colour if its channels differ by more than this part of the brightest value, on average."""
 BRIGHT = 0.5
 """A picture is bright if its median is above this part of the brightest value."""
+SCHEMES = {
+    "ct": "ct",
+    "zscore": "z-score",
+    "nonorm": "none",
+    "rescale_to_0_1": "minimum-maximum",
+    "rgb_to_0_1": "8 bit",
+}
+"""Kinds of normalisation by the names of channels that ask for them in nnU-Net; all other channels get a z-score."""
 INTERIOR = {0: "background", 1: "interior", 2: "boundary"}
 """Classes that are made of instances."""
 
@@ -104,6 +112,8 @@ class Measurement:
         counts: for each class but the background the number of cases that have it and of its voxels.
         orientations: how many cases have which orientation.
         empty: names of the cases without any foreground.
+        by_channel: the same as ``intensities`` for each channel; empty where there is none.
+        schemes: how each channel is to be normalised, a value of :data:`SCHEMES`; empty where the modality tells it.
     """
 
     spatial_dims: int
@@ -118,6 +128,8 @@ class Measurement:
     counts: Mapping[str, tuple[int, int]]
     orientations: Mapping[str, int]
     empty: tuple[str, ...] = ()
+    by_channel: tuple[Intensities, ...] = ()
+    schemes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -161,12 +173,9 @@ def measure(sources: Sources, processes: int, instances: bool = False) -> Measur
     Raises:
         UserError: if anything is wrong with the data; every fault is printed before, one line each.
     """
-    names = None if instances and not sources.ready else sources.names
-    jobs = [MeasureJob(case, names, instances and not sources.ready) for case in sources.cases]
-    results = {job.source.name: facts for job, facts in work(measure_case, jobs, processes, "measuring", "cases")}
-    facts = {case.name: results[case.name] for case in sources.cases}
+    facts = look(sources, processes, instances)
     _refuse([fault for found in facts.values() for fault in found.faults], len(facts))
-    _refuse(list(_mixed(sources, facts)), len(facts))
+    _refuse(list(mixed(sources, facts)), len(facts))
     if not any(value for found in facts.values() for value in found.voxels):
         raise UserError(f"{sources.root}: the label maps hold background only, there is no class to learn")
     if instances and not sources.ready:
@@ -174,6 +183,18 @@ def measure(sources: Sources, processes: int, instances: bool = False) -> Measur
     else:
         table, classes = _table(sources, facts)
     return Measured(facts, table, tuple(classes[number] for number in sorted(classes)))
+
+
+def look(sources: Sources, processes: int, instances: bool = False) -> dict[str, CaseFacts]:
+    """Look at every case, damaged ones as well; arguments as of :func:`measure`.
+
+    Returns:
+        What was found, by the name of the case.
+    """
+    names = None if instances and not sources.ready else sources.names
+    jobs = [MeasureJob(case, names, instances and not sources.ready) for case in sources.cases]
+    results = {job.source.name: facts for job, facts in work(measure_case, jobs, processes, "measuring", "cases")}
+    return {case.name: results[case.name] for case in sources.cases}
 
 
 def summarise(sources: Sources, measured: Measured, test: Sequence[str], modality: str) -> Measurement:
@@ -190,6 +211,8 @@ def summarise(sources: Sources, measured: Measured, test: Sequence[str], modalit
     channels = sources.channels or tuple(f"channel {number}" for number in range(used[0].channels))
     if len(used[0].shape) == 2:
         channels = COLOURS
+    schemes = (modality,) * len(channels) if modality else sources.channels
+    by_channel = [_intensities([row]) for row in _foreground(used)]
     counts = {}
     for number, name in enumerate(measured.names):
         values = [value for value, other in measured.table.items() if other == number]
@@ -205,11 +228,28 @@ def summarise(sources: Sources, measured: Measured, test: Sequence[str], modalit
         shapes=tuple(found.cropped for found in used),
         spacings=tuple(found.spacing for found in used),
         kept=float(np.median([np.prod(found.cropped) / np.prod(found.shape) for found in used])),
-        intensities=_intensities(used),
+        intensities=_intensities(_foreground(used)),
         counts=counts,
         orientations=Counter(found.orientation for found in facts.values() if found.orientation),
         empty=tuple(name for name, found in facts.items() if not any(found.voxels.get(v) for v in found.voxels if v)),
+        by_channel=tuple(found for found in by_channel if found is not None),
+        schemes=channel_schemes(schemes, len(channels)),
     )
+
+
+def channel_schemes(names: Sequence[str], channels: int) -> tuple[str, ...]:
+    """How channels of these names are normalised by nnU-Net's rule; empty where the names do not tell.
+
+    Args:
+        names: of the channels, or one for all.
+        channels: their number.
+
+    Example:
+        >>> channel_schemes(["CT", "PET"], 2)
+        ('ct', 'z-score')
+    """
+    names = list(names) * channels if len(names) == 1 else list(names)
+    return tuple(SCHEMES.get(n.strip().casefold(), "z-score") for n in names) if len(names) == channels else ()
 
 
 def measure_case(job: MeasureJob) -> CaseFacts:
@@ -311,7 +351,8 @@ def _sample(channels: Sequence[np.ndarray], label: np.ndarray) -> np.ndarray:
     return np.stack([channel.ravel()[places].astype(np.float32) for channel in channels])
 
 
-def _mixed(sources: Sources, facts: Mapping[str, CaseFacts]) -> Iterator[str]:
+def mixed(sources: Sources, facts: Mapping[str, CaseFacts]) -> Iterator[str]:
+    """Cases with another number of channels than the first; all of them have to be sound."""
     first = facts[sources.cases[0].name]
     for case in sources.cases:
         if (count := facts[case.name].channels) != first.channels:
@@ -339,8 +380,13 @@ def _table(sources: Sources, facts: Mapping[str, CaseFacts]) -> tuple[dict[int, 
     return table, {table[value]: name for value, name in names.items()}
 
 
-def _intensities(used: Sequence[CaseFacts]) -> Intensities | None:
-    values = np.concatenate([found.sample.ravel() for found in used if found.sample is not None]).astype(np.float64)
+def _foreground(used: Sequence[CaseFacts]) -> np.ndarray:
+    """Intensities of the foreground, channels × voxels."""
+    return np.concatenate([found.sample for found in used if found.sample is not None], axis=1).astype(np.float64)
+
+
+def _intensities(values: Sequence[np.ndarray] | np.ndarray) -> Intensities | None:
+    values = np.ravel(values)
     if not values.size:
         return None
     low, high = np.percentile(values, [0.5, 99.5])

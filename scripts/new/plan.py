@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from ..errors import UserError
 from ..memory import Memory, msvm_gib, xlstm_gib
-from .measure import Measurement
-from .topology import (
-    ANISOTROPY,
-    Topology,
-    augmented_size,
-    degrees,
-    first_patch,
-    is_anisotropic,
-    resampled_median,
-    smaller,
-    supervision_weights,
-    target_spacing,
-    topology,
+from .frame import frame_of, full_and_low, room_of, slice_order
+from .measure import Intensities, Measurement
+from .presets import SMALLEST_BATCH
+from .reasons import (
+    Choice,
+    batch_why,
+    ends,
+    memory_why,
+    normalisation_words,
+    patch_why,
+    per_stage,
+    spacing_choices,
+    times,
 )
+from .search import batched, search
+from .topology import Topology, augmented_size, degrees, is_anisotropic, supervision_weights
 
-REFERENCE_BATCH = {2: 12, 3: 2}
-"""The patch shrinks until so many of it fit into the memory, by the number of axes."""
-SMALLEST_BATCH = 2
-LARGEST_SHARE = 0.05
-"""A batch shows at most this part of the voxels of the data set."""
+CONFIGURATIONS = ("3d", "2d", "3d_lowres")
+"""Networks for volumes, as nnU-Net plans them: in space, slice by slice, and in space at a lower resolution."""
+AS_IT_IS = -1.0
+"""Spacing across the slices where slices are not resampled."""
+STAGES_WHY = "an axis is halved while 4 voxels or more are left and its spacing is within a factor of 2 of the finest"
 MASKED_BELOW = 0.75
 """Where less of the images is left without their empty margins, only what is not 0 is normalised."""
 SLICE_SIZE = (224, 224)
@@ -44,13 +43,14 @@ class Normalisation:
 
     Args:
         kind: "ct" (clipped to fixed bounds; then by mean and standard deviation, or to 0 … 1 for MSVM-UNet),
-            "z-score" (each channel of each image by itself), "minimum-maximum" (the same, to 0 … 1) or "8 bit" (0 … 255
-            to 0 … 1).
+            "z-score" (each channel of each image by itself), "minimum-maximum" (the same, to 0 … 1), "8 bit" (0 … 255
+            to 0 … 1), "none" or "by channel".
         low: lower bound, "ct" only.
         high: upper bound, "ct" only.
         mean: what is subtracted, "ct" only.
         sd: what is divided by, "ct" only.
         masked: whether a z-score counts only what is not 0.
+        channels: that of each channel, "by channel" only.
     """
 
     kind: str
@@ -59,21 +59,12 @@ class Normalisation:
     mean: float = 0.0
     sd: float = 1.0
     masked: bool = False
+    channels: tuple[Normalisation, ...] = ()
 
-
-@dataclass(frozen=True)
-class Choice:
-    """A setting in words.
-
-    Args:
-        name: what is set.
-        value: what it is set to.
-        why: the reason.
-    """
-
-    name: str
-    value: str
-    why: str
+    @property
+    def absolute(self) -> bool:
+        """Whether the scale of the files is kept, in one channel at least."""
+        return self.kind == "ct" or any(channel.absolute for channel in self.channels)
 
 
 @dataclass(frozen=True)
@@ -95,6 +86,8 @@ class Plan:
         degrees: largest angle of rotation to either side.
         in_plane: whether augmentation stays within the slices.
         supervision: weights of the outputs, finest first.
+        configuration: one of :data:`CONFIGURATIONS`; empty for pictures and for MSVM-UNet.
+        batch_dice: whether the Dice loss is that of all patches of a batch together; None keeps the recipe's.
         choices: all of this in words.
     """
 
@@ -106,21 +99,29 @@ class Plan:
     normalisation: Normalisation
     estimate_gib: float
     pixdim: tuple[float, ...] | None = None
-    median_shape: tuple[int, ...] = ()
+    median_shape: tuple[float, ...] = ()
     topology: Topology | None = None
     augmented_size: tuple[int, ...] = ()
     degrees: int = 0
     in_plane: bool = False
     supervision: tuple[float, ...] = ()
+    configuration: str = ""
+    batch_dice: bool | None = None
     choices: tuple[Choice, ...] = field(default_factory=tuple)
 
 
-Fit = Callable[[Topology, Sequence[float], Sequence[int]], tuple[Topology, str]]
+Fit = Callable[[Topology, Sequence[float], Sequence[float]], tuple[Topology, str]]
 """Takes the planned stages, the target spacing and the median shape; gives stages, and a reason if they are others."""
 
 
 def plan(
-    measurement: Measurement, memory: Memory, network: str = "xlstm", variant: str = "bot", fit: Fit | None = None
+    measurement: Measurement,
+    memory: Memory,
+    network: str = "xlstm",
+    variant: str = "bot",
+    fit: Fit | None = None,
+    configuration: str = "3d",
+    planner: str | None = None,
 ) -> Plan:
     """Plan a bundle.
 
@@ -130,85 +131,112 @@ def plan(
         network: "xlstm" or "msvm".
         variant: of xLSTM-UNet, "bot" or "enc".
         fit: may make xLSTM-UNet smaller, such as :meth:`scripts.new.short.Budget.fit`.
+        configuration: of xLSTM-UNet for volumes, one of :data:`CONFIGURATIONS`.
+        planner: of nnU-Net, one of :data:`.presets.PRESETS`, whose rule gives patch and batch of xLSTM-UNet; None to
+            fill the memory by our estimate.
 
     Raises:
-        UserError: if the smallest patch or batch does not fit into the memory, or CT has no labelled voxel to take its
-            bounds from.
+        UserError: if the smallest patch or batch does not fit into the memory, nnU-Net would plan no such
+            configuration, or CT has no labelled voxel to take its bounds from.
     """
     if network == "msvm":
         return _plan_msvm(measurement, memory)
-    return _plan_xlstm(measurement, memory, variant, fit)
+    return _plan_xlstm(measurement, memory, variant, fit, configuration, planner)
 
 
-def slice_order(measurement: Measurement) -> tuple[int, ...]:
-    """Order of the axes superior, posterior, left with the coarsest one, across the slices, first.
+def planned(measurement: Measurement, memory: Memory, variant: str, planner: str | None) -> list[str]:
+    """The configurations that nnU-Net would plan for volumes, in the order of :data:`CONFIGURATIONS`.
 
-    The superior axis stays first where no axis is coarser. Where cases are single slices, these decide.
+    Args:
+        measurement: the data set.
+        memory: as in :func:`plan`, like the others.
+        variant: of xLSTM-UNet.
+        planner: of nnU-Net.
     """
-    spacing = np.median(measurement.spacings, axis=0)
-    single = [axis for axis in range(3) if any(shape[axis] == 1 for shape in measurement.shapes)]
-    worst = single[0] if single else int(np.argmax(np.round(spacing / spacing.min(), 2)))
-    return (worst, *(axis for axis in range(3) if axis != worst))
+    frame = frame_of(measurement)
+    if frame.flat:
+        return ["2d"]
+    _, low = full_and_low(frame, room_of(measurement, memory, variant, planner))
+    return [name for name in CONFIGURATIONS if name != "3d_lowres" or low is not None]
 
 
-def _plan_xlstm(measurement: Measurement, memory: Memory, variant: str, fit: Fit | None) -> Plan:
-    dims = measurement.spatial_dims
-    order = slice_order(measurement) if dims == 3 else (0, 1)
-    spacings = [[spacing[axis] for axis in order] for spacing in measurement.spacings]
-    shapes = [[shape[axis] for axis in order] for shape in measurement.shapes]
-    if dims == 3 and min(shape[0] for shape in shapes) == 1:
-        raise UserError("some cases have a single slice, which a 3D network cannot use: start from --from msvm_acdc")
-    pixdim = target_spacing(spacings, shapes)
-    pixdim = tuple(round(value, 4) for value in pixdim)
-    median = resampled_median(spacings, shapes, pixdim)
-
-    def gib(found: Topology, batch: int) -> float:
-        return xlstm_gib(found, batch, len(measurement.channels), len(measurement.classes), memory.mixed, variant)
-
-    found, batch, why = _largest(pixdim, median, memory, gib)
-    stages_why = (
-        "an axis is halved while 4 voxels or more are left and its spacing is within a factor of 2 of the finest"
-    )
+def _plan_xlstm(
+    measurement: Measurement,
+    memory: Memory,
+    variant: str,
+    fit: Fit | None,
+    configuration: str,
+    planner: str | None,
+) -> Plan:
+    volumes = measurement.spatial_dims == 3
+    frame, room = frame_of(measurement), room_of(measurement, memory, variant, planner)
+    pixdim, median, batch_dice = frame.pixdim, frame.median, None
+    if not volumes:
+        configuration = ""
+        chosen = search(pixdim, median, frame.voxels, room)
+    elif configuration == "2d":
+        pixdim, median, batch_dice = pixdim[1:], median[1:], True
+        chosen = search(pixdim, median, frame.voxels, room)
+    else:
+        if frame.flat:
+            raise UserError(
+                "some cases have a single slice, which a 3D network cannot use: say --configuration 2d, or start from "
+                "--from msvm_acdc"
+            )
+        chosen, low = full_and_low(frame, room)
+        batch_dice = low is not None
+        if configuration == "3d_lowres":
+            if low is None:
+                raise UserError(
+                    "nnU-Net plans no low resolution for these data, as the patch covers enough of the median case at "
+                    "the full one: take --configuration 3d"
+                )
+            chosen, pixdim, median, batch_dice = low.found, low.pixdim, low.median, False
+    smaller_why = ""
     if fit is not None:
-        found, smaller_why = fit(found, pixdim, median)
-        why, stages_why = smaller_why or why, smaller_why or stages_why
-    batch, batch_why = _batch(measurement, found, median, batch, memory, lambda size: gib(found, size))
+        made, smaller_why = fit(chosen.topology, pixdim, median)
+        chosen = batched(made, frame.voxels, room, chosen.start)
+    found, batch = chosen.topology, chosen.batch
+    gib = xlstm_gib(found, batch, len(measurement.channels), len(measurement.classes), memory.mixed, variant)
     in_plane = is_anisotropic(found.patch_size)
-    axes = "".join("SPL"[axis] for axis in order) if dims == 3 else ""
+    axes = "".join("SPL"[axis] for axis in frame.order) if volumes else ""
     normalisation = _normalisation(measurement)
+    rounded = tuple(round(value, 4) for value in pixdim)
     result = Plan(
         network="xlstm",
-        spatial_dims=dims,
+        spatial_dims=len(pixdim),
         axes=axes,
         patch_size=found.patch_size,
         batch_size=batch,
         normalisation=normalisation,
-        estimate_gib=gib(found, batch),
-        pixdim=pixdim if dims == 3 else None,
+        estimate_gib=gib,
+        pixdim=(AS_IT_IS, *rounded) if configuration == "2d" else rounded if volumes else None,
         median_shape=median,
         topology=found,
         augmented_size=augmented_size(found.patch_size),
         degrees=degrees(found.patch_size),
         in_plane=in_plane,
         supervision=supervision_weights(len(found.strides)),
+        configuration=configuration,
+        batch_dice=batch_dice,
     )
     choices = [
-        *_spacing_choices(result, spacings),
-        Choice("patch", _times(found.patch_size), why),
+        *spacing_choices(result, frame.spacings),
+        Choice("patch", times(found.patch_size), smaller_why or patch_why(median, chosen)),
         Choice(
             "stages",
             f"{len(found.strides)}, features {' '.join(map(str, found.features))}",
-            stages_why,
+            smaller_why or STAGES_WHY,
         ),
-        Choice("strides", _per_stage(found.strides), "from the same rule"),
+        Choice("strides", per_stage(found.strides), "from the same rule"),
         Choice(
             "kernels",
-            _per_stage(found.kernel_sizes),
+            per_stage(found.kernel_sizes),
             "1 along an axis as long as its spacing is twice that of the finest or more",
         ),
-        Choice("batch", str(batch), batch_why),
-        Choice("memory", f"{result.estimate_gib:.1f} GiB", f"estimate for a training; {memory}"),
-        Choice("intensities", *_normalisation_words(normalisation)),
+        Choice("batch", str(batch), batch_why(chosen, room)),
+        Choice("memory", f"{gib:.1f} GiB", memory_why(memory, planner)),
+        Choice("intensities", *normalisation_words(normalisation)),
         Choice(
             "augmentation",
             f"rotation ±{result.degrees}°" + (" within the slices" if in_plane else ""),
@@ -239,104 +267,38 @@ def _plan_msvm(measurement: Measurement, memory: Memory) -> Plan:
         "slices are resized to it, and predictions back" if axes else "pictures are resized to it, and predictions back"
     )
     choices = [
-        *([Choice("slices", f"across the axis {'–'.join(_ends(axes[-1]))}", "the coarsest axis")] if axes else []),
-        Choice("size", _times(SLICE_SIZE), f"that of the published recipe; {size}"),
+        *([Choice("slices", f"across the axis {'–'.join(ends(axes[-1]))}", "the coarsest axis")] if axes else []),
+        Choice("size", times(SLICE_SIZE), f"that of the published recipe; {size}"),
         Choice("batch", str(batch), f"as many as fit, at most the {FULL_BATCH} of the published recipe"),
         Choice("memory", f"{result.estimate_gib:.1f} GiB", f"estimate for a training; {memory}"),
-        Choice("intensities", *_normalisation_words(normalisation)),
+        Choice("intensities", *normalisation_words(normalisation)),
     ]
     return replace(result, choices=tuple(choices))
 
 
-def _largest(
-    pixdim: tuple[float, ...],
-    median: tuple[int, ...],
-    memory: Memory,
-    gib: Callable[[Topology, int], float],
-) -> tuple[Topology, int, str]:
-    """Largest patch of which the reference batch fits; where none is small enough for it, of which two fit."""
-    for batch in (REFERENCE_BATCH[len(pixdim)], SMALLEST_BATCH):
-        found: Topology | None = topology(pixdim, first_patch(pixdim, median))
-        steps = 0
-        while found is not None:
-            if gib(found, batch) <= memory.gib:
-                why = f"the shape of the median case {_times(median)}"
-                return found, batch, f"{why}, made smaller until a batch of {batch} fits" if steps else why
-            last, found, steps = found, smaller(pixdim, found, median), steps + 1
-    raise UserError(
-        f"the smallest patch {_times(last.patch_size)} needs about {gib(last, SMALLEST_BATCH):.1f} GiB, but {memory}: "
-        f"give more with --memory"
+def _normalisation(measurement: Measurement, unit: bool = False) -> Normalisation:
+    count = len(measurement.channels)
+    schemes = measurement.schemes or ("ct" if measurement.modality == "CT" else "z-score",) * count
+    if unit and schemes != ("ct",) * count:
+        return Normalisation("minimum-maximum" if measurement.spatial_dims == 3 else "8 bit")
+    if unit or schemes == ("ct",):
+        return _ct(measurement.intensities)
+    masked = measurement.kept < MASKED_BELOW
+    if set(schemes) == {"z-score"}:
+        return Normalisation("z-score", masked=masked)
+    by_channel = measurement.by_channel or (measurement.intensities,) * count
+    if "ct" not in schemes:
+        by_channel = (None,) * count
+    return Normalisation(
+        "by channel",
+        channels=tuple(
+            _ct(found) if scheme == "ct" else Normalisation(scheme, masked=masked and scheme == "z-score")
+            for scheme, found in zip(schemes, by_channel, strict=True)
+        ),
     )
 
 
-def _batch(
-    measurement: Measurement,
-    found: Topology,
-    median: tuple[int, ...],
-    start: int,
-    memory: Memory,
-    gib: Callable[[int], float],
-) -> tuple[int, str]:
-    voxels = math.prod(median) * len(measurement.shapes)
-    limit = max(SMALLEST_BATCH, round(LARGEST_SHARE * voxels / math.prod(found.patch_size)))
-    batch = min(start, limit)
-    while batch < limit and gib(batch + 1) <= memory.gib:
-        batch += 1
-    if batch == limit and gib(batch + 1) <= memory.gib:
-        share = "a batch shows at most 5 % of the data set's voxels" if limit > SMALLEST_BATCH else "the smallest one"
-        return batch, share if limit == SMALLEST_BATCH else f"{share}, though more would fit"
-    return batch, "as many as fit"
-
-
-def _normalisation(measurement: Measurement, unit: bool = False) -> Normalisation:
-    found = measurement.intensities
-    if measurement.modality == "CT":
-        if found is None or found.high <= found.low:
-            raise UserError("the bounds of CT come from the labelled voxels, but these have no range of intensities")
-        return Normalisation("ct", *(round(v, 2) for v in (found.low, found.high, found.mean, max(found.sd, 0.01))))
-    if unit:
-        return Normalisation("minimum-maximum" if measurement.spatial_dims == 3 else "8 bit")
-    return Normalisation("z-score", masked=measurement.kept < MASKED_BELOW)
-
-
-def _normalisation_words(found: Normalisation) -> tuple[str, str]:
-    bounds = f"clipped to {found.low:g} … {found.high:g}"
-    return {
-        "ct": (
-            f"{bounds}, mean {found.mean:g}, standard deviation {found.sd:g}",
-            "CT has an absolute scale: percentiles 0.5 and 99.5, mean and deviation of the labelled voxels",
-        ),
-        "z-score": (
-            "z-score of each channel of each image" + (", over what is not 0" if found.masked else ""),
-            "the scale is not absolute"
-            + (", and more than a quarter of the images are empty margins" if found.masked else ""),
-        ),
-        "minimum-maximum": ("each image from its minimum to its maximum", "the recipe works on 0 … 1"),
-        "8 bit": ("0 … 255 to 0 … 1", "the recipe works on 0 … 1"),
-    }[found.kind]
-
-
-def _spacing_choices(result: Plan, spacings: list[list[float]]) -> list[Choice]:
-    if result.pixdim is None:
-        return []
-    tenth = result.pixdim[0] < 0.999 * np.median(spacings, axis=0)[0]
-    why = "the median of the cases"
-    if tenth:
-        why += f"; across the slices, which are more than {ANISOTROPY:g} times thicker, the 10th percentile"
-    spacing = " × ".join(f"{value:g}" for value in result.pixdim)
-    return [
-        Choice("axes", result.axes, f"the coarsest axis first: slices lie across {'–'.join(_ends(result.axes[0]))}"),
-        Choice("spacing", f"{spacing} mm", why),
-    ]
-
-
-def _ends(axis: str) -> tuple[str, str]:
-    return {"S": ("inferior", "superior"), "P": ("anterior", "posterior"), "L": ("right", "left")}[axis]
-
-
-def _times(sizes: tuple[int, ...]) -> str:
-    return " × ".join(map(str, sizes))
-
-
-def _per_stage(values: tuple[tuple[int, ...], ...]) -> str:
-    return " ".join(str(v[0]) if len(set(v)) == 1 else "(" + ",".join(map(str, v)) + ")" for v in values)
+def _ct(found: Intensities | None) -> Normalisation:
+    if found is None or found.high <= found.low:
+        raise UserError("the bounds of CT come from the labelled voxels, but these have no range of intensities")
+    return Normalisation("ct", *(round(v, 2) for v in (found.low, found.high, found.mean, max(found.sd, 0.01))))

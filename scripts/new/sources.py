@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from components.images.endings import (
     left_out,
     listed,
 )
+from components.images.stacks import is_stack, spacing_file
 
 from ..data.dataset import PARTS, read_json
 from ..data.reading import naming
@@ -82,7 +84,7 @@ class Sources:
     @property
     def spatial_dims(self) -> int:
         """3 for volumes, 2 for pictures."""
-        return 3 if is_volume(self.cases[0].images[0]) else 2
+        return 3 if _is_volume(self.cases[0].images[0]) else 2
 
 
 def find_sources(root: Path) -> Sources:
@@ -99,7 +101,7 @@ def find_sources(root: Path) -> Sources:
         raise UserError(f"--data {root} is not a folder: give the folder of the data set")
     if (root / "datalist.json").is_file():
         found = _ready(root)
-    elif (root / "imagesTr").is_dir() and (root / "labelsTr").is_dir():
+    elif is_raw(root):
         found = _nnunet(root)
     else:
         images, labels = _folder(root, IMAGES), _folder(root, LABELS)
@@ -110,6 +112,16 @@ def find_sources(root: Path) -> Sources:
         raise UserError(f"{root} has no images in a known format: {', '.join((*VOLUMES, *PICTURES))}")
     _check_kinds(found)
     return found
+
+
+def is_raw(root: Path) -> bool:
+    """Whether a folder has nnU-Net's raw layout: its folders, or a dataset.json that names the files of each case."""
+    if (root / "imagesTr").is_dir() and (root / "labelsTr").is_dir():
+        return True
+    path = root / "dataset.json"
+    with naming(path):
+        content = read_json(path) if path.is_file() else {}
+    return isinstance(content, dict) and isinstance(content.get("dataset"), dict)
 
 
 def _ready(root: Path) -> Sources:
@@ -148,16 +160,23 @@ def _nnunet(root: Path) -> Sources:
             f"{path}: the label {ignored[0]!r} marks voxels to be left out of the loss, which the bundles cannot do: "
             f"label these voxels, or leave the cases out"
         )
-    labels = _by_case(root / "labelsTr")
-    cases = _paired(_by_case(root / "imagesTr", labels), labels, "train", root / "labelsTr")
-    notes = _left_out(root, "imagesTr", "labelsTr")
+    ending = _file_ending(root, content)
+    if isinstance(content.get("dataset"), dict):
+        cases, notes = _named(path, content["dataset"]), []
+    else:
+        labels = _by_case(root / "labelsTr", ending=ending)
+        cases = _paired(_by_case(root / "imagesTr", labels, ending), labels, "train", root / "labelsTr")
+        notes = _left_out(root, "imagesTr", "labelsTr", ending=ending)
     if (root / "imagesTs").is_dir():
-        labels = _by_case(root / "labelsTs") if (root / "labelsTs").is_dir() else {}
-        images = _by_case(root / "imagesTs", labels)
+        labels = _by_case(root / "labelsTs", ending=ending) if (root / "labelsTs").is_dir() else {}
+        images = _by_case(root / "imagesTs", labels, ending)
         if labels:
             cases += _paired(images, labels, "test", root / "labelsTs")
         elif images:
             notes.append("imagesTs has no labels (labelsTs): its images are not used")
+    reader = content.get("overwrite_image_reader_writer")
+    if reader not in (None, "None"):
+        notes.append(f"dataset.json asks for {reader} (overwrite_image_reader_writer): files are read by their endings")
     wanted = len(channels)
     for case in cases:
         if wanted and len(case.images) not in (wanted, 1):
@@ -166,6 +185,24 @@ def _nnunet(root: Path) -> Sources:
             )
     ordered = tuple(str(channels[key]) for key in sorted(channels, key=int))
     return Sources(root, "nnU-Net's raw layout", tuple(cases), names, ordered, notes=tuple(notes))
+
+
+def _file_ending(root: Path, content: Mapping[str, Any]) -> str:
+    """The ending of images and labels that dataset.json states; empty where no file has it."""
+    ending = str(content.get("file_ending", "")).lower()
+    return ending if any(path.name.lower().endswith(ending) for path in listed(root / "imagesTr")) else ""
+
+
+def _named(path: Path, entries: Mapping[str, Any]) -> list[Source]:
+    """Cases whose files dataset.json names, in any place; relative paths begin at its folder."""
+    cases = []
+    for name, entry in sorted(entries.items()):
+        files = [*entry.get("images", ()), entry.get("label")] if isinstance(entry, dict) else []
+        if len(files) < 2 or not all(isinstance(file, str) for file in files):
+            raise UserError(f"{path}: {name!r} of dataset needs a list images and a label")
+        *images, label = (path.parent / os.path.expandvars(file) for file in files)
+        cases.append(Source(name, "train", tuple(images), label))
+    return cases
 
 
 def _pair(root: Path, images: Path, labels: Path) -> Sources:
@@ -179,16 +216,17 @@ def _folder(root: Path, names: tuple[str, ...]) -> Path | None:
     return next((root / name for name in names if (root / name).is_dir()), None)
 
 
-def _by_case(folder: Path, labels: Collection[str] | None = None) -> dict[str, list[Path]]:
+def _by_case(folder: Path, labels: Collection[str] | None = None, ending: str = "") -> dict[str, list[Path]]:
     """Files of each case in a folder: one, or one for each channel in their order.
 
     Args:
         folder: the folder.
         labels: names of the label maps, where images may have a file for each channel, CASE_0000 and so on. An image
             whose full name is that of a label map is one channel: the number belongs to its name, as in AMOS.
+        ending: files with other endings are left out.
     """
     found: dict[str, dict[int, Path]] = {}
-    for path in filter(is_image, listed(folder)):
+    for path in (path for path in listed(folder) if is_image(path) and path.name.lower().endswith(ending)):
         name = path.relative_to(folder).with_name(case_name(path)).as_posix().replace("/", "_")
         matched = None if labels is None or name in labels else CHANNEL.search(name)
         number = int(matched[1]) if matched else 0
@@ -203,9 +241,15 @@ def _by_case(folder: Path, labels: Collection[str] | None = None) -> dict[str, l
     return {name: [files[number] for number in sorted(files)] for name, files in sorted(found.items())}
 
 
-def _left_out(root: Path, *folders: str) -> list[str]:
-    """Notes about the files of these folders that are not images."""
-    strange = [p for folder in folders for p in listed(root / folder) if not is_image(p) and not is_data_file(p)]
+def _left_out(root: Path, *folders: str, ending: str = "") -> list[str]:
+    """Notes about the files of these folders that are not images, or have another ending."""
+    files = [path for folder in folders for path in listed(root / folder)]
+    beside = {spacing_file(path) for path in files}
+    strange = [
+        path
+        for path in files
+        if not (is_image(path) and path.name.lower().endswith(ending)) and not is_data_file(path) and path not in beside
+    ]
     return [note] if (note := left_out(strange, root)) else []
 
 
@@ -221,6 +265,10 @@ def _paired(
     return [Source(name, part, tuple(files), labels[name][0]) for name, files in images.items()]
 
 
+def _is_volume(path: Path) -> bool:
+    return is_volume(path) or is_stack(path)
+
+
 def _check_kinds(found: Sources) -> None:
     first = found.cases[0]
     seen: dict[str, Path] = {}
@@ -233,7 +281,7 @@ def _check_kinds(found: Sources) -> None:
                 f"{len(first.images)}: all cases need the same"
             )
         for path in (*case.images, case.label):
-            if is_volume(path) != (found.spatial_dims == 3):
+            if _is_volume(path) != (found.spatial_dims == 3):
                 kinds = ("volume", "picture") if found.spatial_dims == 2 else ("picture", "volume")
                 raise UserError(f"{path} is a {kinds[0]}, but {first.images[0]} is a {kinds[1]}: do not mix them")
         if ending_of(case.label) in LOSSY:

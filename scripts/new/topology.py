@@ -14,6 +14,8 @@ import numpy as np
 
 ANISOTROPY = 3.0
 """From this ratio on an axis counts as coarse: of spacings, of sizes, and of the extents of a patch."""
+COARSER = 1e-5
+"""So much coarser in mm is the slice axis at least than the others where its 10th percentile is finer."""
 SMALLEST_MAP = 4
 """An axis is halved only while at least so many voxels are left of it."""
 FIRST_VOXELS = {2: 2048**2, 3: 256**3}
@@ -58,7 +60,7 @@ def target_spacing(spacings: Sequence[Sequence[float]], shapes: Sequence[Sequenc
     """Spacing to which all images are resampled: the median along each axis.
 
     An axis that is coarse both in spacing (more than three times that of every other axis) and in size (less than a
-    third of every other) gets its 10th percentile instead, but no finer than the coarsest other axis: the median would
+    third of every other) gets its 10th percentile instead, but stays coarser than every other axis: the median would
     throw away most of the slices of the better scans.
 
     Args:
@@ -75,20 +77,20 @@ def target_spacing(spacings: Sequence[Sequence[float]], shapes: Sequence[Sequenc
     others = [axis for axis in range(len(target)) if axis != worst]
     coarse = target[worst] > ANISOTROPY * target[others].max() and ANISOTROPY * size[worst] < size[others].min()
     if coarse:
-        tenth = np.percentile(np.asarray(spacings)[:, worst], 10)
-        target[worst] = max(tenth, target[others].max())
+        tenth, coarsest = np.percentile(np.asarray(spacings)[:, worst], 10), target[others].max()
+        target[worst] = tenth if tenth >= coarsest else coarsest + COARSER
     return tuple(float(value) for value in target)
 
 
 def resampled_median(
     spacings: Sequence[Sequence[float]], shapes: Sequence[Sequence[int]], pixdim: Sequence[float]
-) -> tuple[int, ...]:
-    """Median size along each axis, in voxels, once every case has the target spacing."""
+) -> tuple[float, ...]:
+    """Median size along each axis, in voxels, once every case has the target spacing; halves between two cases."""
     resampled = np.rint(np.multiply(shapes, np.divide(spacings, pixdim)))
-    return tuple(max(1, int(size)) for size in np.median(resampled, axis=0))
+    return tuple(max(1.0, float(size)) for size in np.median(resampled, axis=0))
 
 
-def first_patch(pixdim: Sequence[float], median_shape: Sequence[int]) -> tuple[int, ...]:
+def first_patch(pixdim: Sequence[float], median_shape: Sequence[float]) -> tuple[float, ...]:
     """The patch that the search begins with: as long in mm along every axis, and not larger than the median case.
 
     Example:
@@ -101,7 +103,7 @@ def first_patch(pixdim: Sequence[float], median_shape: Sequence[int]) -> tuple[i
     return tuple(min(round(size), limit) for size, limit in zip(edge, median_shape, strict=True))
 
 
-def topology(pixdim: Sequence[float], patch_size: Sequence[int]) -> Topology:
+def topology(pixdim: Sequence[float], patch_size: Sequence[float]) -> Topology:
     """Strides and kernels for a patch.
 
     Stage by stage the axes are halved that keep :data:`SMALLEST_MAP` voxels or more and whose spacing is less than
@@ -119,7 +121,7 @@ def topology(pixdim: Sequence[float], patch_size: Sequence[int]) -> Topology:
     """
     dims = len(pixdim)
     spacing = [float(value) for value in pixdim]
-    size = [int(value) for value in patch_size]
+    size = [float(value) for value in patch_size]
     if not _halved(spacing, size):
         fine = [axis for axis in range(dims) if spacing[axis] < 2 * min(spacing)]
         least = (3 if len(fine) == 1 else 2) * SMALLEST_MAP
@@ -133,14 +135,18 @@ def topology(pixdim: Sequence[float], patch_size: Sequence[int]) -> Topology:
         strides.append(tuple(2 if axis in axes else 1 for axis in range(dims)))
         for axis in axes:
             spacing[axis] *= 2
-            size[axis] = -(-size[axis] // 2)
+            size[axis] = math.ceil(size[axis] / 2)
     kernels.append((3,) * dims)
-    found = Topology(tuple(strides), tuple(kernels), wanted)
-    padded = tuple(-(-n // d) * d for n, d in zip(wanted, found.divisor, strict=True))
-    return Topology(found.strides, found.kernel_sizes, padded)
+    found = Topology(tuple(strides), tuple(kernels), (1,) * dims)
+    return Topology(found.strides, found.kernel_sizes, _padded(wanted, found.divisor))
 
 
-def _halved(spacing: Sequence[float], size: Sequence[int]) -> list[int]:
+def _padded(size: Sequence[float], divisor: Sequence[int]) -> tuple[int, ...]:
+    """The size, rounded up to a multiple."""
+    return tuple(math.ceil(n / d) * d for n, d in zip(size, divisor, strict=True))
+
+
+def _halved(spacing: Sequence[float], size: Sequence[float]) -> list[int]:
     """Axes that the next stage halves."""
     long = [axis for axis, n in enumerate(size) if n >= 2 * SMALLEST_MAP]
     finest = min((spacing[axis] for axis in long), default=0.0)
@@ -148,20 +154,20 @@ def _halved(spacing: Sequence[float], size: Sequence[int]) -> list[int]:
     return [] if len(axes) == 1 and size[axes[0]] < 3 * SMALLEST_MAP else axes
 
 
-def smaller(pixdim: Sequence[float], found: Topology, median_shape: Sequence[int]) -> Topology | None:
-    """The next smaller patch: one step less along the axis that covers most of the median case.
+def smaller(pixdim: Sequence[float], found: Topology, median_shape: Sequence[float]) -> Topology | None:
+    """The next smaller patch: one step less along the axis that covers most of the median case, the last of such axes.
 
     The step is the product of the strides of the topology that the smaller patch gets, so that no size in between is
-    left out.
+    left out. Where this leads nowhere, the axis that covers next most is tried.
 
     Returns:
         Its topology; None where the patch cannot become smaller.
     """
     patch = list(found.patch_size)
-    for axis in np.argsort([-p / m for p, m in zip(patch, median_shape, strict=True)], kind="stable"):
+    for axis in np.argsort([p / m for p, m in zip(patch, median_shape, strict=True)], kind="stable")[::-1]:
         tried = list(patch)
         tried[axis] -= found.divisor[axis]
-        if tried[axis] < 2 * SMALLEST_MAP:
+        if tried[axis] < 1:
             continue
         tried[axis] = patch[axis] - topology(pixdim, tried).divisor[axis]
         result = topology(pixdim, tried)

@@ -12,15 +12,18 @@ from typing import Any
 
 from components.files import write_text
 
+from ..bundle.find import ROOT
 from ..data.dataset import new_folder, read_json
 from ..data.labels import CLASSES
 from ..errors import UserError
 from .base import Base
-from .derive import derive, metadata
+from .derive import derive, metadata, sliced
 from .measure import Measurement
 from .plan import Plan
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+SLICES = "xlstm_abdomen_mri_3d/configs/2d.json"
+"""What makes a bundle for volumes one for their slices, below the folder of the bundles."""
 INLINE = 110
 """Lists of numbers and words up to this length stand on one line."""
 DATA_LICENSE = """\
@@ -89,7 +92,9 @@ def write_configs(
         Names of the configs.
     """
     classes = found.classes[1:]
+    slices = read_json(ROOT / "bundles" / SLICES) if plan.configuration == "2d" else {}
     for file, config in base.configs.items():
+        config = sliced(config, slices)
         loading = None if pictures is None else pictures.configs.get(file, {})
         derived = derive(config, plan, classes, len(found.channels), loading)
         write_text(folder / "configs" / file, dumps(derived) + "\n")

@@ -12,6 +12,7 @@ from pathlib import Path
 from components.data.items import inference_items
 from components.files import case_name
 from components.images.endings import PICTURES, VOLUMES, is_data_file, is_image, kind_of, left_out, listed
+from components.images.stacks import is_stack, spacing_file
 
 from ..errors import UserError
 from .dicom import find_series, is_dicom, is_directory
@@ -23,8 +24,8 @@ class Case:
 
     Args:
         name: name of the case, the beginning of the names of its products.
-        kind: a key of :data:`components.images.endings.ENDINGS`.
-        files: the file, or all files of a DICOM series.
+        kind: a key of :data:`components.images.endings.ENDINGS`, or "stack" for a TIFF that is a volume.
+        files: the file, one for each channel, or all files of a DICOM series.
         source: where it comes from, relative to the input.
         number: series number of a DICOM series.
         fault: why it cannot be segmented, where that is known already.
@@ -58,8 +59,12 @@ def find_cases(source: Path, ignore: Path | None = None) -> tuple[list[Case], li
     if not source.exists():
         raise UserError(f"--input {source} does not exist: give an image, a DICOM series or a folder of them")
     root = source if source.is_dir() else source.parent
+    channels: dict[Path, tuple[Path, ...]] = {}
     if source.is_dir() and (source / "datalist.json").is_file():
-        files = [Path(item["image"]) for item in inference_items(str(source))]
+        for item in inference_items(str(source)):
+            paths = tuple(map(Path, [item["image"]] if isinstance(item["image"], str) else item["image"]))
+            channels[paths[0]] = paths
+        files = list(channels)
     elif source.is_dir():
         files = [path for path in listed(source) if ignore is None or ignore not in path.resolve().parents]
     elif is_directory(source):
@@ -67,12 +72,15 @@ def find_cases(source: Path, ignore: Path | None = None) -> tuple[list[Case], li
     else:
         files = [source]
     cases, dicom, others = [], [], []
+    spacings = {spacing_file(path) for path in files}
     for path in files:
         if is_image(path) or (path == source and kind_of(path) == "nibabel"):
-            cases.append(Case(case_name(path), kind_of(path), (path,), _relative(path, root)))
+            paths = channels.get(path, (path,))
+            kind = "stack" if is_stack(path) else kind_of(path)
+            cases.append(Case(case_name(path), kind, paths, _relative(path, root)))
         elif is_dicom(path):
             dicom.append(path)
-        elif not is_data_file(path):
+        elif not is_data_file(path) and path not in spacings:
             others.append(path)
     notes: list[str] = []
     if dicom:

@@ -22,6 +22,7 @@ from ..errors import UserError, one_line, root_cause
 from ..hints import Count
 from . import dicom, record
 from .cases import Case, find_cases
+from .nnunet import by_channels, write_description
 from .predictor import Predictor
 from .ranks import Ranks
 from .reading import load_case
@@ -39,6 +40,7 @@ def predict(
     save_probabilities: bool = False,
     dicom_seg: bool = False,
     overlay: bool = False,
+    nnunet_names: bool = False,
     format: str | None = None,
     override: dict[str, Any] | None = None,
     overwrite: bool = False,
@@ -68,6 +70,9 @@ def predict(
         save_probabilities: write CASE_probabilities too: 4D NIfTI for volumes, float16 in .npz for pictures.
         dicom_seg: write a DICOM segmentation (CASE_pred.dcm) too for each DICOM series.
         overlay: write CASE_overlay.png too: the image with the outlines of what was found; of a volume three slices.
+        nnunet_names: take and give names as nnU-Net does: CASE_0000, CASE_0001, … are the channels of a case, whose
+            label map is CASE. nnUNetv2_evaluate_folder then runs on the results, with the dataset.json and plans.json
+            written there.
         format: nii.gz, nii, nrrd or mha for the label maps of volumes.
         override: values of the bundle's config to use instead, for example "{'sw_batch_size': 4}".
         overwrite: replace results that were made of other images, or with other weights or settings.
@@ -90,11 +95,13 @@ def predict(
         if format and opened.takes_pictures:
             raise UserError(f"--format is for volumes: the label maps of {opened.name} are PNG")
         cases, notes = find_cases(source, folder.resolve())
+        if nnunet_names:
+            cases = by_channels(cases, opened.channels if not opened.takes_pictures else 1)
         if volume is not None:
             if not any(case.kind == "dicom" for case in cases):
                 raise UserError(f"--volume is for DICOM series, but --input {source} has none")
             cases = [_with_volume(case, volume) for case in cases]
-        wanted = Wanted(format, save_probabilities, dicom_seg, overlay)
+        wanted = Wanted(format, save_probabilities, dicom_seg, overlay, nnunet_names)
         if dicom_seg:
             dicom.library("highdicom")
             if not any(case.kind == "dicom" for case in cases):
@@ -109,6 +116,8 @@ def predict(
             for note in notes:
                 print(note, file=sys.stderr)
             record.write_labels(folder, opened.values, overwrite)
+            if nnunet_names:
+                write_description(folder, opened, wanted.ending(cases[0]), overwrite)
         counts = _run(predictor, cases, states, folder, wanted, settings, ranks)
     total = ranks.total(counts)
     if ranks.rank == 0:

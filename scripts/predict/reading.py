@@ -12,7 +12,7 @@ import numpy as np
 from monai.data import ImageReader, NibabelReader, PILReader
 from PIL import Image
 
-from components.images.checks import constant, image_faults
+from components.images.checks import constant, differences, image_faults
 from components.images.exif import stored
 from components.images.grid import check_place
 from components.images.intensities import rgb8
@@ -107,7 +107,7 @@ def _load_picture(path: Path) -> Loaded:
 
 def _load_volume(case: Case, bundle: InferenceBundle) -> Loaded:
     series = dicom.read_series(case.files, bundle.takes["modality"], case.volume) if case.kind == "dicom" else None
-    image = series.image if series else read_volume(case.files[0])
+    image = series.image if series else _joined(case.files)
     array = np.asanyarray(image.dataobj)
     if array.ndim != 3 and array.shape[3:] != (bundle.channels,):
         what = f": {array.shape[3]} channels or time points" if array.ndim == 4 else ""
@@ -115,6 +115,21 @@ def _load_volume(case: Case, bundle: InferenceBundle) -> Loaded:
     _check(Content(array, image.affine), bundle.channels)
     check_place(image.affine)
     return Loaded(array.shape[:3], Given(image), image, series)
+
+
+def _joined(files: Sequence[Path]) -> nib.Nifti1Image:
+    """A volume, with its channels along a fourth axis where they are files of their own."""
+    image = read_volume(files[0])
+    if len(files) == 1:
+        return image
+    first, arrays = Content(np.asanyarray(image.dataobj), image.affine), []
+    for path in files:
+        channel = read_volume(path)
+        content = Content(np.asanyarray(channel.dataobj), channel.affine)
+        if fault := next(differences(content, first, files[0].name), ""):
+            raise ValueError(f"its channel {path.name} {fault}")
+        arrays.append(content.array)
+    return nib.Nifti1Image(np.stack(arrays, -1), image.affine, image.header, extra=image.extra)
 
 
 def _check(content: Content, channels: int) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from components.files import replacing
-from components.images.endings import ending_of
+from components.images.endings import NIFTI, ending_of
 from components.images.grid import label_image
 from components.images.volumes import ITK_TO_NIFTI, simple_itk
 
@@ -38,18 +38,30 @@ class Wanted:
         probabilities: whether to write the probabilities.
         segmentation: whether to write a DICOM segmentation for DICOM series.
         overlay: whether to write a picture of the image with what was found.
+        plain: whether the first map is called like the case alone, as nnU-Net does.
     """
 
     form: str | None = None
     probabilities: bool = False
     segmentation: bool = False
     overlay: bool = False
+    plain: bool = False
+
+    def ending(self, case: Case) -> str:
+        """Ending of the label maps of a case."""
+        if case.kind == "picture":
+            return ".png"
+        ending = ending_of(case.files[0])
+        if self.plain and self.form is None and ending in NIFTI:
+            return ending
+        return f".{self.form or OF_ITK.get(ending, FORMATS[0])}"
 
     def files(self, case: Case, bundle: InferenceBundle) -> dict[str, str]:
         """Names of the files of a case, by the postfix of the map, "probabilities", "segmentation" or "overlay"."""
-        ending = ending_of(case.files[0])
-        form = "png" if case.kind == "picture" else self.form or OF_ITK.get(ending, FORMATS[0])
-        names = {p.postfix: f"{case.name}_{p.postfix}.{form}" for p in bundle.products}
+        ending = self.ending(case)
+        names = {p.postfix: f"{case.name}_{p.postfix}{ending}" for p in bundle.products}
+        if self.plain:
+            names[bundle.products[0].postfix] = f"{case.name}{ending}"
         if self.probabilities:
             names["probabilities"] = f"{case.name}_probabilities.{'npz' if case.kind == 'picture' else 'nii.gz'}"
         if self.segmentation and case.kind == "dicom":

@@ -19,7 +19,10 @@ from scripts.errors import UserError
 from scripts.run.monai_command import monai_command
 
 ROOT = Path(__file__).parents[2]
-NOT_OURS = {"cd", "curl", "export", "git", "kubectl", "mlflow", "nvflare", "sbatch", "set", "source", "tensorboard"}
+NOT_OURS = {
+    *("cd", "curl", "export", "git", "kubectl", "mlflow", "nvflare", "sbatch", "set", "source", "tensorboard"),
+    "nnUNetv2_evaluate_folder",
+}
 """Programs whose arguments are not looked at."""
 
 TRACKING_FLAGS = {"experiment_name", "run_name", "tracking_uri"}

@@ -4,6 +4,8 @@ import copy
 import dataclasses
 
 import pytest
+import torch
+from monai.bundle import ConfigParser
 
 from scripts.bundle.find import ROOT
 from scripts.errors import UserError
@@ -147,6 +149,23 @@ def test_ct_is_clipped_then_normalised(file, part):
     assert kinds(chain(after, part)).index("ScaleIntensityRanged") + 1 == kinds(chain(after, part)).index(
         "NormalizeIntensityd"
     )
+
+
+def test_each_channel_has_its_own_normalisation():
+    """A base that has such a normalisation, as bundles that new made, gives its place to another one."""
+    ct = Normalisation("ct", -50.0, 250.0, 90.0, 40.0)
+    mixed = Normalisation("by channel", channels=(ct, Normalisation("z-score"), Normalisation("none")))
+    base = find_base("xlstm_abdomen_mri_3d").configs["inference.json"]
+    plan = xlstm_plan((32, 64, 64), (1.0, 1.0, 1.0), 2, normalisation=mixed)
+    after = derive(base, plan, ["liver"], 3)
+    (step,) = [t for t in chain(after, "") if "PerChanneld" in str(t)]
+    normalise = ConfigParser({"step": step}).get_parsed_content("step")
+    image = torch.linspace(-200, 400, 192).reshape(3, 4, 4, 4)
+    found = normalise({"image": image})["image"]
+    z_score = (image[1] - image[1].mean()) / image[1].std(correction=0)
+    torch.testing.assert_close(found, torch.stack([(image[0].clip(-50, 250) - 90) / 40, z_score, image[2]]))
+    again = derive(after, dataclasses.replace(plan, normalisation=Normalisation("z-score")), ["liver"], 3)
+    assert [t for t in chain(again, "") if "ntensity" in str(t)] == [t for t in chain(base, "") if "ntensity" in str(t)]
 
 
 def test_margins_are_left_out_of_the_z_score():

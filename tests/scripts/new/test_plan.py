@@ -6,8 +6,9 @@ import pytest
 
 from scripts.errors import UserError
 from scripts.memory import Memory, xlstm_gib
+from scripts.new.frame import slice_order
 from scripts.new.measure import Intensities, Measurement
-from scripts.new.plan import plan, slice_order
+from scripts.new.plan import plan
 
 
 def measurement(shape, spacing, cases=60, **changes):

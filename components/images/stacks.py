@@ -1,0 +1,64 @@
+"""TIFF stacks: volumes whose spacing is in a JSON file beside them, as nnU-Net has them."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from .tiff import quiet, tifffile_library
+
+ENDINGS = (".tif", ".tiff")
+CHANNEL = re.compile(r"_\d{4}$")
+"""End of the name of a file that is a channel of a case: the JSON file is called like the case."""
+
+
+def spacing_file(path: Path) -> Path | None:
+    """The JSON file with the spacing of a TIFF, CASE.json for CASE.tif and CASE_0000.tif; None where there is none."""
+    if path.suffix.lower() not in ENDINGS:
+        return None
+    names = dict.fromkeys((path.stem, CHANNEL.sub("", path.stem)))
+    return next((found for name in names if (found := path.with_name(f"{name}.json")).is_file()), None)
+
+
+def is_stack(path: Path) -> bool:
+    """Whether a TIFF is a volume: its spacing lies beside it."""
+    return spacing_file(path) is not None
+
+
+def read_stack(path: Path) -> nib.Nifti1Image:
+    """A stack as a volume.
+
+    Args:
+        path: the TIFF, slices × rows × columns; the list "spacing" of its JSON file has the mm along the same axes.
+
+    Returns:
+        The image, columns × rows × slices: columns go to the left of the patient, rows to the back and slices upwards,
+        as in files without any orientation.
+
+    Raises:
+        ValueError: if the TIFF has not three axes, or the JSON no three positive numbers.
+        ImportError: if tifffile or a library for its compression is missing.
+    """
+    beside = spacing_file(path)
+    if beside is None:
+        raise ValueError('it has no JSON file with its spacing: put CASE.json with {"spacing": [z, y, x]} beside it')
+    try:
+        spacing = np.asarray(json.loads(beside.read_text())["spacing"], dtype=float)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{beside} has no list of numbers called spacing") from error
+    if spacing.shape != (3,) or not (np.isfinite(spacing).all() and (spacing > 0).all()):
+        raise ValueError(f"{beside} has the spacing {spacing.tolist()}, but three positive numbers are needed")
+    with quiet():
+        array = tifffile_library().imread(path)
+    if array.ndim != 3:
+        raise ValueError(f"it has {array.ndim} axes ({' × '.join(map(str, array.shape))}), but a stack of 3 is needed")
+    if array.dtype in (np.int64, np.uint64):
+        array = array.astype(np.float64)
+    affine = np.diag([-spacing[2], -spacing[1], spacing[0], 1.0])
+    image = nib.Nifti1Image(np.ascontiguousarray(array.T), affine)
+    image.header.set_xyzt_units("mm")
+    return image

@@ -1,0 +1,113 @@
+"""What was planned, and why, in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..memory import Memory
+from .presets import SMALLEST_BATCH, preset
+from .search import Found, Room
+from .topology import ANISOTROPY
+
+if TYPE_CHECKING:
+    from .plan import Normalisation, Plan
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A setting in words.
+
+    Args:
+        name: what is set.
+        value: what it is set to.
+        why: the reason.
+    """
+
+    name: str
+    value: str
+    why: str
+
+
+def patch_why(median: tuple[float, ...], chosen: Found) -> str:
+    """Why the patch has its size."""
+    why = f"the shape of the median case {times(median)}"
+    return f"{why}, made smaller until a batch of {chosen.start} fits" if chosen.start else why
+
+
+def batch_why(chosen: Found, room: Room) -> str:
+    """Why the batch has its size."""
+    if not chosen.limited:
+        return "as many as fit"
+    if chosen.batch == SMALLEST_BATCH:
+        return "the smallest one"
+    return f"a batch shows at most {100 * room.share:g} % of the data set's voxels, though more would fit"
+
+
+def memory_why(memory: Memory, planner: str | None) -> str:
+    """What the memory was planned by."""
+    if planner is None:
+        return f"estimate for a training; {memory}"
+    found = preset(planner)
+    return (
+        f"estimate for a training; patch and batch are those of {found.title}, which counts the feature maps of its "
+        f"own network for a GPU of {found.gib} GB (--memory GiB: what fits by our estimate)"
+    )
+
+
+def normalisation_words(found: Normalisation) -> tuple[str, str]:
+    """The normalisation, and its reason."""
+    if found.kind == "by channel":
+        parts = [normalisation_words(channel)[0] for channel in found.channels]
+        return "; ".join(f"channel {n}: {part}" for n, part in enumerate(parts)), "by the names of the channels"
+    bounds = f"clipped to {found.low:g} … {found.high:g}"
+    return {
+        "ct": (
+            f"{bounds}, mean {found.mean:g}, standard deviation {found.sd:g}",
+            "CT has an absolute scale: percentiles 0.5 and 99.5, mean and deviation of the labelled voxels",
+        ),
+        "z-score": (
+            "z-score of each channel of each image" + (", over what is not 0" if found.masked else ""),
+            "the scale is not absolute"
+            + (", and more than a quarter of the images are empty margins" if found.masked else ""),
+        ),
+        "none": ("as they are", "the name of the channel asks for it"),
+        "minimum-maximum": ("each image from its minimum to its maximum", "the recipe works on 0 … 1"),
+        "8 bit": ("0 … 255 to 0 … 1", "the recipe works on 0 … 1"),
+    }[found.kind]
+
+
+def spacing_choices(result: Plan, spacings: list[list[float]]) -> list[Choice]:
+    """Axes and spacing of volumes; none for pictures."""
+    if result.pixdim is None:
+        return []
+    tenth = 0 < result.pixdim[0] < 0.999 * np.median(spacings, axis=0)[0]
+    why = "the median of the cases"
+    if result.configuration == "2d":
+        why += ", within the slices"
+    elif result.configuration == "3d_lowres":
+        why = "enlarged until a patch covers a quarter of the median case"
+    elif tenth:
+        why += f"; across the slices, which are more than {ANISOTROPY:g} times thicker, the 10th percentile"
+    spacing = " × ".join(f"{value:g}" if value > 0 else "as it is" for value in result.pixdim)
+    return [
+        Choice("axes", result.axes, f"the coarsest axis first: slices lie across {'–'.join(ends(result.axes[0]))}"),
+        Choice("spacing", f"{spacing} mm", why),
+    ]
+
+
+def ends(axis: str) -> tuple[str, str]:
+    """Where an axis comes from and where it points to."""
+    return {"S": ("inferior", "superior"), "P": ("anterior", "posterior"), "L": ("right", "left")}[axis]
+
+
+def times(sizes: tuple[float, ...]) -> str:
+    """A size in words."""
+    return " × ".join(f"{size:g}" for size in sizes)
+
+
+def per_stage(values: tuple[tuple[int, ...], ...]) -> str:
+    """Strides or kernels in words."""
+    return " ".join(str(v[0]) if len(set(v)) == 1 else "(" + ",".join(map(str, v)) + ")" for v in values)

@@ -1,0 +1,77 @@
+"""nnU-Net's names: CASE_0000, CASE_0001 … are the channels of a case, and its label map has the name of the case."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from components.files import case_name, write_text
+
+from ..bundle.inference import InferenceBundle
+from .cases import Case
+
+CHANNEL = re.compile(r"_(\d{4})$")
+"""End of the name of a file that is a channel of a case."""
+
+
+def by_channels(cases: Sequence[Case], channels: int) -> list[Case]:
+    """Put the files of each case together.
+
+    Args:
+        cases: images as :func:`.cases.find_cases` gives them.
+        channels: how many the bundle takes.
+
+    Returns:
+        The cases with nnU-Net's names, in their order. One that lacks a channel, or has more than the bundle takes, has
+        a fault. DICOM series, and images whose name has no number, stay as they are.
+    """
+    groups: dict[str, dict[int, Case]] = {}
+    result = []
+    for case in cases:
+        name = case_name(case.files[0])
+        matched = CHANNEL.search(name)
+        if case.kind == "dicom" or len(case.files) > 1 or matched is None:
+            result.append(case)
+        else:
+            folder = Path(case.source).parent.as_posix()
+            prefix = case.name.removesuffix(name) + name[: matched.start()]
+            groups.setdefault(f"{folder}/{prefix}", {})[int(matched[1])] = replace(case, name=prefix)
+    for files in groups.values():
+        first = files[min(files)]
+        paths = tuple(files[number].files[0] for number in sorted(files))
+        missing = [number for number in range(channels) if number not in files]
+        fault = first.fault
+        if missing:
+            fault = f"{first.name} has no file of the channel _{missing[0]:04d}"
+        elif len(files) > channels:
+            fault = f"{first.name} has {len(files)} files, but the bundle takes {channels} channels"
+        result.append(replace(first, files=paths, fault=fault))
+    return sorted(result, key=lambda case: case.name)
+
+
+def write_description(folder: Path, bundle: InferenceBundle, ending: str, overwrite: bool) -> None:
+    """Write the ``dataset.json`` and ``plans.json`` that nnUNetv2_evaluate_folder asks for.
+
+    Files that are there are kept, as they may be nnU-Net's own.
+
+    Args:
+        folder: where the label maps are.
+        bundle: whose labels they have.
+        ending: of the label maps, such as ".nii.gz".
+        overwrite: whether to replace files that are there.
+    """
+    channels = bundle.takes["channel_def"]
+    content = {
+        "dataset.json": {
+            "channel_names": {str(number): str(name) for number, name in channels.items()},
+            "labels": {name: number for number, name in bundle.labels.items()},
+            "file_ending": ending,
+        },
+        "plans.json": {"label_manager": "LabelManager"},
+    }
+    for name, values in content.items():
+        if overwrite or not (folder / name).exists():
+            write_text(folder / name, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
