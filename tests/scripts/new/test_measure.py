@@ -142,6 +142,13 @@ def names(change):
     return how
 
 
+def any_ending(root):
+    """Let dataset.json not say which files are images."""
+    content = json.loads((root / "dataset.json").read_text())
+    del content["file_ending"]
+    (root / "dataset.json").write_text(json.dumps(content))
+
+
 DAMAGED_VOLUMES = [
     (lambda d: data.rewrite(d / "labelsTr/c1.nii.gz", lambda a: a[:-1]),
      r"labelsTr/c1.nii.gz has shape \(27, 24, 10\), but c1_0000.nii.gz has \(28, 24, 10\)"),
@@ -168,10 +175,10 @@ DAMAGED_VOLUMES = [
      r"imagesTr/c1_0000.nii.gz: has 4 axes .*, but 3 are needed, and a file of its own for each channel"),
     (lambda d: [data.rewrite(p, np.zeros_like) for p in d.glob("imagesTr/c1_*")],
      r"c1_0000.nii.gz: is 0 in all its voxels"),
-    (lambda d: (png(d / "imagesTr/c9_0000.png", np.zeros((4, 4), np.uint8)),
+    (lambda d: (any_ending(d), png(d / "imagesTr/c9_0000.png", np.zeros((4, 4), np.uint8)),
                 png(d / "imagesTr/c9_0001.png", np.zeros((4, 4), np.uint8)),
                 png(d / "labelsTr/c9.png", np.zeros((4, 4), np.uint8))), r"c9_0000.png is a picture, but .* a volume"),
-    (lambda d: nifti(d / "imagesTr/c1_0000.nii", np.ones(data.SHAPE)), r"are the same case: keep one of them"),
+    (lambda d: (any_ending(d), nifti(d / "imagesTr/c1_0000.nii", np.ones(data.SHAPE))), r"are the same case: keep one of them"),
     (names(lambda c: c["labels"].update(ignore=3)), r"the label 'ignore' marks voxels to be left out of the loss"),
     (names(lambda c: c["labels"].update(whole=[1, 2])), r"class 'whole' has the number \[1, 2\], a whole number"),
     (names(lambda c: c.pop("labels")), r'dataset.json: "labels" is None'),
