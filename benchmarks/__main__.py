@@ -10,16 +10,21 @@ from components.errors import one_line
 from scripts.errors import UserError
 
 from .command import run
+from .rivals.command import rivals
 
 
 def main(words: list[str] | None = None) -> None:
-    """Run the command line.
+    """Run the command line: ``rivals`` trains and compares networks, all else measures time and memory.
 
     Args:
         words: of the command line; ``sys.argv`` by default.
     """
+    words = sys.argv[1:] if words is None else words
     try:
-        fire.Fire(run, words, name="python -m benchmarks")
+        if words[:1] == ["rivals"]:
+            fire.Fire(rivals, words[1:], name="python -m benchmarks rivals")
+        else:
+            fire.Fire(run, words, name="python -m benchmarks")
     except (UserError, ValueError, OSError) as error:
         sys.exit(f"benchmarks: {one_line(error)}")
 

@@ -41,6 +41,22 @@ NARROW = 16
 LEAST_VOXELS = {2: 128**2, 3: 32**3}
 """Patches are not made smaller than this."""
 LEARNING_RATE = {"xlstm": 2e-3, "msvm": 5e-4}
+ONE_CYCLE: dict[str, Any] = {
+    "optimizer": {
+        "_target_": "torch.optim.AdamW",
+        "params": "$@network.parameters()",
+        "lr": "@learning_rate",
+        "weight_decay": "@weight_decay",
+    },
+    "lr_scheduler": {
+        "_target_": "torch.optim.lr_scheduler.OneCycleLR",
+        "optimizer": "@optimizer",
+        "max_lr": "@learning_rate",
+        "total_steps": "$@max_epochs + 1",
+        "pct_start": 0.2,
+        "cycle_momentum": False,
+    },
+}
 ROUNDS = 3
 
 Step = Callable[[Topology | None, int], float]
@@ -170,25 +186,12 @@ class Budget:
             **({} if self.network == "msvm" else {"epoch_length": length}),
             "val_interval": max(1, epochs // validations) if validations else epochs + 1,
             "ema": True,
-            "ema_momentum": round(min(0.1, max(0.001, 5 / (epochs * length))), 4),
+            "ema_momentum": ema_momentum(epochs * length),
             "batch_size": batch,
             "cache_rate": 1.0,
             "learning_rate": LEARNING_RATE[self.network],
             "weight_decay": 0.01,
-            "optimizer": {
-                "_target_": "torch.optim.AdamW",
-                "params": "$@network.parameters()",
-                "lr": "@learning_rate",
-                "weight_decay": "@weight_decay",
-            },
-            "lr_scheduler": {
-                "_target_": "torch.optim.lr_scheduler.OneCycleLR",
-                "optimizer": "@optimizer",
-                "max_lr": "@learning_rate",
-                "total_steps": "$@max_epochs + 1",
-                "pct_start": 0.2,
-                "cycle_momentum": False,
-            },
+            **ONE_CYCLE,
         }
         words = f"{epochs} epochs of {length} iterations of batch {batch}, AdamW in one cycle"
         why = f"short.json, for {_time(self.seconds)}: a step takes {step:.2g} s, {rate}"
@@ -203,6 +206,11 @@ class Budget:
         if key not in self._steps:
             self._steps[key] = self.step(found, batch)
         return self._steps[key]
+
+
+def ema_momentum(iterations: int) -> float:
+    """Momentum of an average over about the last fifth of a training."""
+    return round(min(0.1, max(0.001, 5 / iterations)), 4)
 
 
 def has_cuda() -> bool:

@@ -1,0 +1,232 @@
+"""``python -m benchmarks rivals``: train our networks and their rivals with one budget, and compare them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from components import __version__, machine
+from components.files import write_text
+from scripts.bundle.find import ROOT, find_bundle
+from scripts.data.dataset import read_json
+from scripts.errors import UserError, reason
+from scripts.new.command import new
+from scripts.new.short import SLICES
+
+from . import nnunet as own
+from .networks import DEFAULT, NNUNET, Json, override, rival
+from .page import show, write_docs
+from .record import complete, gather
+from .schedule import EPOCHS
+from .scores import score_cases
+
+BASES = {"xlstm": {False: "xlstm_abdomen_mri_3d", True: "xlstm_cells"}, "msvm": {False: "msvm_acdc"}}
+"""Bundles that are made new for the data, by base and whether the labels number objects."""
+
+
+def rivals(
+    out: str = "",
+    data: str = "",
+    iterations: int = 10_000,
+    cpu_seconds: float = 2700.0,
+    networks: str | Sequence[str] = DEFAULT,
+    seeds: int = 2,
+    nnunet: str = "",
+    bundle: str = "",
+    instances: bool = False,
+    batch_size: int | None = None,
+    validations: int = 4,
+    validation_cases: int | None = None,
+    threads: int = 1,
+    docs: str = "",
+    from_json: str | Sequence[str] = "",
+) -> None:
+    """Train networks on one data set with one budget each, predict the test cases, and compare the scores.
+
+    All but nnU-Net are trained in our pipeline: the same division, sampler, augmentation, loss (with deep supervision
+    where the network has it), batch and inference. A few iterations are tried first; the training then has as many as
+    fit into both budgets, and its learning rate falls to its end. Killed or stopped, the same command goes on.
+
+    Args:
+        out: folder for all that is made; outside of the repository.
+        data: data set in nnU-Net's raw layout, or folders images and labels.
+        iterations: at most, of each training.
+        cpu_seconds: at most, for the steps of each training with the loading of their data, over all threads.
+        networks: with commas between them: bot, enc, msvm, dynunet, segresnet, swinunetr, nnunet; with +short behind a
+            name AdamW in one cycle instead of the optimiser of its authors.
+        seeds: how many trainings of each network; all networks have the first one before any has the second.
+        nnunet: Python of the environment with nnU-Net, see benchmarks/nnunet/environment.sh.
+        bundle: an xlstm bundle whose plan is taken, by name or folder; by default new makes one for the data.
+        instances: whether the labels number objects.
+        batch_size: of all trainings but that of MSVM-UNet, which takes 8 slices, where it is not that of the plan.
+        validations: how often each training is validated.
+        validation_cases: so many of the validation cases are used; by default all.
+        threads: CPU threads.
+        docs: Markdown file to write as a page of the documentation, with its pictures beside it.
+        from_json: rivals.json of earlier comparisons, with commas between them, to write the page of without training.
+    """
+    if from_json:
+        records = [read_json(Path(name)) for name in _words(from_json)]
+    else:
+        names = _words(networks)
+        for name in names:
+            rival(name)
+        if not (data and out):
+            raise UserError("--data and --out are needed: the data set, and a folder for what is made")
+        if seeds < 1 or iterations < 4 or cpu_seconds <= 0 or validations < 1 or threads < 1:
+            raise UserError("--seeds, --iterations, --cpu_seconds, --validations and --threads need numbers above 0")
+        if NNUNET in names:
+            own.check(nnunet)
+        folder = Path(out).resolve()
+        settings = {
+            "data": str(Path(data).resolve()),
+            "iterations": iterations,
+            "cpu_seconds": float(cpu_seconds),
+            "validations": validations,
+            "validation_cases": validation_cases,
+            "threads": threads,
+            "batch_size": batch_size,
+            "bundle": bundle,
+            "instances": instances,
+        }
+        _check_settings(folder, settings)
+        records = [_run(folder, settings, names, seeds, nnunet, Path(docs) if docs else None)]
+    for record in records:
+        show(record)
+    if docs:
+        write_docs(records, Path(docs))
+        print(f"{docs} is written")
+    if any(row["failed"] for record in records for row in record["runs"]):
+        sys.exit(1)
+
+
+def _run(folder: Path, settings: Json, names: Sequence[str], seeds: int, python: str, docs: Path | None) -> Json:
+    bundles = _bundles(folder, settings, names)
+    record: Json = {}
+    for seed in range(seeds):
+        for name in names:
+            place = folder / name / f"seed{seed}"
+            if not complete(place):
+                print(f"{name}, seed {seed}: {place}", flush=True)
+                _one(place, _spec(place, name, seed, settings, bundles), python)
+            record = gather(folder, settings, _about(settings, bundles))
+            write_text(folder / "rivals.json", json.dumps(record, indent=1) + "\n")
+            if docs is not None:
+                write_docs([record], docs)
+    return record
+
+
+def _one(place: Path, spec: Json, python: str) -> None:
+    """Train, predict and score a network; what goes wrong is noted, and the others go on."""
+    place.mkdir(parents=True, exist_ok=True)
+    write_text(place / "spec.json", json.dumps(spec, indent=1) + "\n")
+    (place / "failed.json").unlink(missing_ok=True)
+    threads = {f"{name}_NUM_THREADS": str(spec["threads"]) for name in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
+    try:
+        with (place / "log.txt").open("a", encoding="utf-8") as log:
+            if spec["network"] == NNUNET:
+                own.train_and_predict(place, spec, python, log)
+            else:
+                words = [sys.executable, "-m", "benchmarks.rivals.training", str(place)]
+                done = subprocess.run(
+                    words, cwd=ROOT, env={**os.environ, **threads}, stdout=log, stderr=log, check=False
+                )
+                if done.returncode:
+                    raise UserError(f"the training ended with status {done.returncode}: see {log.name}")
+        predictions = Path(read_json(place / "predictions.json")["folder"])
+        rows = score_cases(Path(spec["truth_dir"]), predictions, spec["instances"])
+        write_text(place / "scores.json", json.dumps(rows))
+    except Exception as error:
+        write_text(place / "failed.json", json.dumps({"reason": reason(error)}))
+        print(f"{spec['network']}: {reason(error)}", flush=True)
+
+
+def _spec(place: Path, name: str, seed: int, settings: Json, bundles: dict[str, Path]) -> Json:
+    """What the process that trains a network is told."""
+    base = rival(name).base
+    plan = read_json(bundles["xlstm"] / "configs" / "train.json")
+    data = {kind: _dataset_dir(bundles, kind) for kind in bundles if kind != "made"}
+    truth = data["xlstm"]
+    spec = {
+        "network": name,
+        "seed": seed,
+        "folder": str(place),
+        "truth_dir": str(truth),
+        "dataset_dir": str(data.get(base, truth)),
+        "bundle": str(bundles.get(base, bundles["xlstm"])),
+        **{key: settings[key] for key in settings if key not in ("data", "bundle")},
+        "epochs": EPOCHS,
+    }
+    if base == "msvm":  # slices are small, and its recipe's batch is larger than a short training can take
+        spec["batch_size"] = SLICES
+    if base == NNUNET:
+        validation = len(read_json(truth / "datalist.json")["validation"])
+        stages = {key: plan["network_def"][key] for key in ("features", "kernel_sizes", "strides")}
+        spec |= {
+            **stages,
+            "patch_size": plan["patch_size"],
+            "batch_size": settings["batch_size"] or plan["batch_size"],
+            "validation_cases": settings["validation_cases"] or validation,
+        }
+    return spec
+
+
+def _bundles(folder: Path, settings: Json, names: Sequence[str]) -> dict[str, Path]:
+    """The bundles by base, made where they are missing; "made" is the one whose data folder the networks share."""
+    found: dict[str, Path] = {}
+    for base, kinds in BASES.items():
+        if base != "xlstm" and base not in {rival(name).base for name in names}:
+            continue
+        if settings["instances"] not in kinds:
+            raise UserError(f"{base} has no bundle for objects: leave it out of --networks")
+        made = folder / "bundles" / f"rivals_{base}"
+        if not made.is_dir():
+            new(made.name, kinds[settings["instances"]], settings["data"], str(made.parent))
+        found[base] = made
+    found["made"] = found["xlstm"]
+    if settings["bundle"]:
+        found["xlstm"] = find_bundle(settings["bundle"], "train.json", "--bundle").resolve()
+    return found
+
+
+def _dataset_dir(bundles: dict[str, Path], base: str) -> Path:
+    return (bundles["made"] if base == "xlstm" else bundles[base]) / "data"
+
+
+def _about(settings: Json, bundles: dict[str, Path]) -> Json:
+    """What the page says of the comparison."""
+    dataset = bundles["made"] / "data"
+    plan = read_json(bundles["xlstm"] / "configs" / "train.json")
+    return {
+        "name": Path(settings["data"]).name,
+        "cases": {part: len(items) for part, items in read_json(dataset / "datalist.json").items()},
+        "patch_size": plan["patch_size"],
+        "features": plan["network_def"]["features"],
+        "batch_size": settings["batch_size"] or plan["batch_size"],
+        "mixed": bool(override("bot", plan)["amp"]),
+        "cpu": machine.cpu_model(),
+        "versions": {"scanseg": __version__, **machine.versions(("torch", "monai", "numpy"))},
+    }
+
+
+def _check_settings(folder: Path, settings: Json) -> None:
+    """Refuse to mix trainings with different settings in one folder."""
+    if folder.is_relative_to(ROOT):
+        raise UserError(f"--out {folder} is in the repository: choose a folder outside of it")
+    path = folder / "settings.json"
+    if path.is_file():
+        before = read_json(path)
+        different = [key for key in settings if before.get(key) != settings[key]]
+        if different:
+            was = ", ".join(f"--{key} {before.get(key)}" for key in different)
+            raise UserError(f"{folder} holds a comparison with {was}: go on with that, or choose another folder")
+    write_text(path, json.dumps(settings, indent=1) + "\n")
+
+
+def _words(text: str | Sequence[str]) -> list[str]:
+    """Names with commas between them; Fire makes a tuple of some."""
+    return text.split(",") if isinstance(text, str) else [str(word) for word in text]
