@@ -9,6 +9,7 @@ from typing import Any
 from ..bundle.find import ROOT, bundles_in, find_bundle
 from ..data.dataset import read_json
 from ..errors import UserError
+from .topology import rule_of_features
 
 RECIPES = (
     "train.json", "evaluate.json", "inference*.json", "adamw.json", "multi_gpu_*.json", "tracking.json",
@@ -36,6 +37,23 @@ class Base:
     instances: bool
     variant: str
     configs: dict[str, dict[str, Any]]
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Features of its stages where they are not those of nnU-Net's rules, for the new bundle.
+
+        A new bundle with these features can start from the weights of this one.
+        """
+        network = self.configs["train.json"]["network_def"]
+        features = tuple(network.get("features", ()))
+        by_rule = rule_of_features(network.get("spatial_dims", 2), len(features))
+        return () if features == by_rule else features
+
+    @property
+    def weights(self) -> Path | None:
+        """File of its weights; None where it has none."""
+        path = self.folder / "models" / "model.pt"
+        return path if path.is_file() else None
 
 
 def find_base(name: str) -> Base:

@@ -125,7 +125,7 @@ def new(
     fitted = None if duration is None else Budget(duration, found, base.network, base.variant, step_seconds)
     fit = fitted and fitted.fit
     plans = {
-        target: plan(found, available, base.network, base.variant, fit, word, planner)
+        target: plan(found, available, base.network, base.variant, fit, word, planner, base.widths)
         for target, word in targets.items()
     }
     settings = next(iter(plans.values()))
@@ -136,6 +136,8 @@ def new(
     if ready and form.unit:
         _check_scaled(sources, measured)
     notes = [*([base_note] if base_note else []), *sources.notes, *_notes(measured, cases)]
+    if base.weights is not None:
+        notes.append(f"a training can start from the weights of {base.folder.name}: --pretrained {base.weights}")
     if sources.spatial_dims == 3:
         scales = {name: Scale(facts.kind, *facts.bounds) for name, facts in measured.facts.items()}
         if note := mixed_scales(scales, absolute=settings.normalisation.absolute):

@@ -40,6 +40,7 @@ def derive(config: Json, plan: Plan, classes: Sequence[str], channels: int, load
     for key, value in _network_values(plan, channels).items():
         if key in config.get("network_def", {}):
             config["network_def"][key] = value
+    _fit_blocks(config.get("network_def", {}))
     for node in _nodes(config):
         _change(node, plan)
     for kind, chain in _chains(config):
@@ -134,6 +135,16 @@ def _network_values(plan: Plan, channels: int) -> Json:
         "kernel_sizes": [_short(kernel) for kernel in plan.topology.kernel_sizes],
         "strides": [_short(stride) for stride in plan.topology.strides],
     }
+
+
+def _fit_blocks(network: Json) -> None:
+    """Give as many counts of blocks as there are stages, where the base has one for each: the deepest one goes on."""
+    stages = len(network.get("features", ()))
+    for key, length, deepest in (("blocks_per_stage", stages, -1), ("decoder_blocks_per_stage", stages - 1, 0)):
+        counts = network.get(key)
+        if isinstance(counts, list):
+            more = [counts[deepest]] * (length - len(counts))
+            network[key] = [*counts, *more][:length] if deepest else [*more, *counts][-length:]
 
 
 def _short(values: Sequence[int]) -> int | list[int]:

@@ -122,6 +122,7 @@ def plan(
     fit: Fit | None = None,
     configuration: str = "3d",
     planner: str | None = None,
+    widths: tuple[int, ...] = (),
 ) -> Plan:
     """Plan a bundle.
 
@@ -134,6 +135,8 @@ def plan(
         configuration: of xLSTM-UNet for volumes, one of :data:`CONFIGURATIONS`.
         planner: of nnU-Net, one of :data:`.presets.PRESETS`, whose rule gives patch and batch of xLSTM-UNet; None to
             fill the memory by our estimate.
+        widths: features of the stages of xLSTM-UNet, which has no more stages than that; patch and batch stay those of
+            nnU-Net's features and stages.
 
     Raises:
         UserError: if the smallest patch or batch does not fit into the memory, nnU-Net would plan no such
@@ -141,7 +144,7 @@ def plan(
     """
     if network == "msvm":
         return _plan_msvm(measurement, memory)
-    return _plan_xlstm(measurement, memory, variant, fit, configuration, planner)
+    return _plan_xlstm(measurement, memory, variant, fit, configuration, planner, widths)
 
 
 def planned(measurement: Measurement, memory: Memory, variant: str, planner: str | None) -> list[str]:
@@ -167,6 +170,7 @@ def _plan_xlstm(
     fit: Fit | None,
     configuration: str,
     planner: str | None,
+    widths: tuple[int, ...],
 ) -> Plan:
     volumes = measurement.spatial_dims == 3
     frame, room = frame_of(measurement), room_of(measurement, memory, variant, planner)
@@ -193,6 +197,7 @@ def _plan_xlstm(
                 )
             chosen, pixdim, median, batch_dice = low.found, low.pixdim, low.median, False
     smaller_why = ""
+    chosen = replace(chosen, topology=chosen.topology.within(widths))
     if fit is not None:
         made, smaller_why = fit(chosen.topology, pixdim, median)
         chosen = batched(made, frame.voxels, room, chosen.start)
@@ -226,7 +231,8 @@ def _plan_xlstm(
         Choice(
             "stages",
             f"{len(found.strides)}, features {' '.join(map(str, found.features))}",
-            smaller_why or STAGES_WHY,
+            smaller_why
+            or STAGES_WHY + ("; features and no more stages than the bundle it comes from" if widths else ""),
         ),
         Choice("strides", per_stage(found.strides), "from the same rule"),
         Choice(

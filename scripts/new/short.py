@@ -236,7 +236,7 @@ def _candidates(found: Topology, pixdim: Sequence[float], median: Sequence[int])
             ]:
                 return
             tried = less
-        narrow = replace(topology(pixdim, tried.patch_size), width=NARROW)
+        narrow = replace(topology(pixdim, tried.patch_size).within(found.widths), width=NARROW)
         yield narrow
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -37,12 +37,15 @@ class Topology:
         kernel_sizes: kernel of each stage, one number for each axis.
         patch_size: the patch, rounded up to a multiple of the strides' products.
         width: channels of the first stage, 32 by nnU-Net's rules.
+        widths: channels of each stage where the rules do not give them, see :meth:`within`. Another ``width`` than 32
+            scales them.
     """
 
     strides: tuple[tuple[int, ...], ...]
     kernel_sizes: tuple[tuple[int, ...], ...]
     patch_size: tuple[int, ...]
     width: int = WIDTH
+    widths: tuple[int, ...] = ()
 
     @property
     def divisor(self) -> tuple[int, ...]:
@@ -52,8 +55,26 @@ class Topology:
     @property
     def features(self) -> tuple[int, ...]:
         """Channels of each stage: those of the first, doubled from stage to stage up to a limit."""
-        widest = WIDEST[len(self.patch_size)] * self.width // WIDTH
-        return tuple(min(widest, self.width * 2**stage) for stage in range(len(self.strides)))
+        count = len(self.strides)
+        planned = self.widths or rule_of_features(len(self.patch_size), count)
+        return tuple(features * self.width // WIDTH for features in planned)
+
+    def within(self, widths: tuple[int, ...]) -> Topology:
+        """The same with given channels of the stages, and with no more stages than that; without any, itself."""
+        if not widths:
+            return self
+        strides, kernels = self.strides[: len(widths)], self.kernel_sizes[: len(widths)]
+        return replace(self, strides=strides, kernel_sizes=kernels, widths=widths[: len(strides)])
+
+
+def rule_of_features(dims: int, stages: int) -> tuple[int, ...]:
+    """Channels of each stage: 32, doubled from stage to stage up to a limit.
+
+    Example:
+        >>> rule_of_features(3, 5)
+        (32, 64, 128, 256, 320)
+    """
+    return tuple(min(WIDEST[dims], WIDTH * 2**stage) for stage in range(stages))
 
 
 def target_spacing(spacings: Sequence[Sequence[float]], shapes: Sequence[Sequence[int]]) -> tuple[float, ...]:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
+from components.networks import load_pretrained
 from scripts.bundle.find import ROOT
 from scripts.errors import UserError
 from scripts.new.base import find_base, fitting
@@ -97,6 +98,25 @@ def test_another_plan_changes_values_only():
         "#augmentation#transforms#1#degrees",
     }
     assert before == find_base("xlstm_endoscopy").configs["train.json"]
+
+
+@pytest.mark.parametrize(
+    ("name", "patch"),
+    [("xlstm_nuclei", (64, 64)), ("xlstm_nuclei", (512, 512)), ("xlstm_hippocampus_mri_3d", (32, 64, 64))],
+)
+def test_a_base_with_trained_weights_starts_the_training_of_another_number_of_stages(name, patch):
+    base = find_base(name)
+    plan = xlstm_plan(patch, (1.0,) * len(patch), 2)
+    assert len(plan.topology.strides) != len(base.widths)
+    plan = dataclasses.replace(plan, topology=plan.topology.within(base.widths))
+    config = derive(base.configs["train.json"], plan, ["one", "two", "three"], 1)
+    parser = ConfigParser(config)
+    parser["network_def#_requires_"] = []
+    assert load_pretrained(parser.get_parsed_content("network_def"), base.weights) > 0.5
+
+
+def test_features_by_nnunets_rules_are_not_taken_from_the_base():
+    assert [find_base(name).widths for name in PUBLISHED] == [()] * len(PUBLISHED)
 
 
 def test_what_the_base_learns_later_is_kept():
