@@ -36,10 +36,12 @@ class ScoreWriter:
         name_key: key of the image, whose file names the case.
         scoring: how a class is scored, for example ``components.metrics.OrganScoring``; by default Dice and HD95, with
             MSVM-UNet's published evaluation beside them.
+        regions: the labels of each class where classes are sets of labels, see :class:`components.metrics.ScoreTable`.
+        ignore_label: label of the ground truth's voxels that count in no score; None counts all.
 
     Raises:
-        ValueError: if ``scoring`` does not fit the classes; while it runs, if a map is not a label map with one
-            channel, has no affine, or does not fit.
+        ValueError: if ``scoring`` or ``regions`` do not fit the classes; while it runs, if a map is not a label map
+            with one channel, has no affine, or does not fit.
     """
 
     def __init__(
@@ -50,11 +52,13 @@ class ScoreWriter:
         label_key: str = "label",
         name_key: str = "image",
         scoring: Scoring | None = None,
+        regions: Sequence[Sequence[int]] | None = None,
+        ignore_label: int | None = None,
     ) -> None:
         self.output_dir = Path(output_dir)
         self.record = RunRecord(output_dir, "evaluation")
         self.pred_key, self.label_key, self.name_key = pred_key, label_key, name_key
-        self.table = ScoreTable(class_names, scoring)
+        self.table = ScoreTable(class_names, scoring, regions, ignore_label)
 
     def attach(self, engine: Engine) -> None:
         """Register with an evaluator."""
@@ -64,7 +68,8 @@ class ScoreWriter:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._end)
 
     def _start(self) -> None:
-        self.table = ScoreTable(self.table.class_names, self.table.scoring)
+        table = self.table
+        self.table = ScoreTable(table.class_names, table.scoring, table.regions, table.ignore_label)
 
     def _iteration(self, engine: Engine) -> None:
         if not isinstance(engine.state.output, list):

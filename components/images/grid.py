@@ -88,13 +88,28 @@ def check_same_grid(shape: Sequence[int], affine: np.ndarray, image_shape: Seque
     shape, image_shape = tuple(map(int, shape)), tuple(map(int, image_shape[:3]))
     if shape != image_shape:
         raise ValueError(f"the prediction has shape {shape}, but the image {image_shape}: nothing was written")
-    corners = np.array(np.meshgrid(*([-0.5, size - 0.5] for size in shape))).reshape(3, -1)
-    apart = (np.asarray(affine) - np.asarray(image))[:3] @ np.vstack([corners, np.ones(corners.shape[1])])
-    if not (distance := np.linalg.norm(apart, axis=0).max()) <= CORNER_MM:
+    if not (distance := corners_apart(shape, affine, image)) <= CORNER_MM:
         raise ValueError(
             f"the prediction lies up to {distance:g} mm away from the image, so nothing was written: the "
             "preprocessing of the bundle has a step that its postprocessing does not undo"
         )
+
+
+def corners_apart(shape: Sequence[int], affine: np.ndarray, other: np.ndarray) -> float:
+    """The largest distance in mm that a corner of a grid moves from one affine to another.
+
+    Args:
+        shape: number of voxels along the three axes.
+        affine: 4 × 4, from voxel numbers to mm.
+        other: another one.
+
+    Example:
+        >>> corners_apart((2, 2, 2), np.eye(4), np.diag([1, 1, 2, 1]))
+        1.5
+    """
+    corners = np.array(np.meshgrid(*([-0.5, size - 0.5] for size in shape))).reshape(3, -1)
+    apart = (np.asarray(affine) - np.asarray(other))[:3] @ np.vstack([corners, np.ones(corners.shape[1])])
+    return float(np.linalg.norm(apart, axis=0).max())
 
 
 def shown(sizes: Sequence[float] | np.ndarray) -> str:

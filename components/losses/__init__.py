@@ -1,5 +1,6 @@
 """Losses that MONAI does not have."""
 
 from .joint import JointDiceCELoss
+from .partial import IgnoringDiceCELoss, RegionDiceBCELoss
 
-__all__ = ["JointDiceCELoss"]
+__all__ = ["IgnoringDiceCELoss", "JointDiceCELoss", "RegionDiceBCELoss"]

@@ -50,22 +50,35 @@ class JointDiceCELoss(DiceCELoss):
         processes = idist.get_world_size()
         if processes == 1:
             return super().forward(input, target)
-        shared, both = _joint(self._parts(input, target))
+        shared, both = joint(self._parts(input, target))
         dice = 1 - (2 * shared + self.dice.smooth_nr) / (both + self.dice.smooth_dr)
-        cross_entropy = _joint(self.ce(input, target)) / processes
+        cross_entropy = joint(self.ce(input, target)) / processes
         return self.lambda_dice * dice.mean() + self.lambda_ce * cross_entropy
 
     def _parts(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Of each class the overlap of prediction and target, and the sum of both: 2 × C."""
         first = 0 if self.dice.include_background else 1
         predicted = convert_to_tensor(logits, track_meta=False).float().softmax(1)[:, first:]
         wanted = one_hot(convert_to_tensor(target, track_meta=False), logits.shape[1], dtype=torch.float32)[:, first:]
-        axes = [0, *range(2, logits.ndim)]
-        size = predicted.square() if self.dice.squared_pred else predicted
-        return torch.stack([(predicted * wanted).sum(axes), size.sum(axes) + wanted.sum(axes)])
+        return overlaps(predicted, wanted, self.dice.squared_pred)
 
 
-def _joint(own: torch.Tensor) -> torch.Tensor:
+def overlaps(predicted: torch.Tensor, wanted: torch.Tensor, squared: bool = False) -> torch.Tensor:
+    """What a Dice over a batch is made of.
+
+    Args:
+        predicted: probabilities, B × C × spatial.
+        wanted: masks of the same shape.
+        squared: whether the probabilities are squared in the denominator.
+
+    Returns:
+        2 × C: of each class the overlap of prediction and target, and the sum of both.
+    """
+    axes = [0, *range(2, predicted.ndim)]
+    size = predicted.square() if squared else predicted
+    return torch.stack([(predicted * wanted).sum(axes), size.sum(axes) + wanted.sum(axes)])
+
+
+def joint(own: torch.Tensor) -> torch.Tensor:
     """The sum over all processes; its gradient is that of the own part, times their number, which DDP divides by."""
     own = convert_to_tensor(own, track_meta=False)
     total = idist.all_reduce(own.detach().clone())

@@ -3,6 +3,7 @@
 from .conventions import CONVENTIONS, Convention, score
 from .functional import asd, dice, hd95, image_diagonal, jaccard, nsd
 from .instances import InstanceScoring, count_matches, drop_border
+from .regions import RegionPairs
 from .scoring import FrameScoring, LabelScoring, OrganScoring, Scoring
 from .table import ScoreTable
 
@@ -13,6 +14,7 @@ __all__ = [
     "InstanceScoring",
     "LabelScoring",
     "OrganScoring",
+    "RegionPairs",
     "ScoreTable",
     "Scoring",
     "asd",

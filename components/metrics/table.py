@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..regions import check_regions
 from .scoring import LabelScoring, Scoring
 
 
@@ -23,6 +24,13 @@ class ScoreTable:
     Args:
         class_names: names of the foreground classes; label ``k`` in a map is ``class_names[k - 1]``.
         scoring: how a class is scored; by default Dice and HD95, with MSVM-UNet's published evaluation beside them.
+        regions: the labels of each class where classes are sets of labels, which may overlap; None where label ``k`` is
+            class ``k``.
+        ignore_label: label of the ground truth's voxels that count in no score; they are background in both maps, so
+            that surfaces end there. None counts all.
+
+    Raises:
+        ValueError: if the names, regions or scoring do not fit each other.
 
     Example:
         >>> table = ScoreTable(["liver", "spleen"])
@@ -32,12 +40,26 @@ class ScoreTable:
         0.8333333333333333
     """
 
-    def __init__(self, class_names: Sequence[str], scoring: Scoring | None = None) -> None:
+    def __init__(
+        self,
+        class_names: Sequence[str],
+        scoring: Scoring | None = None,
+        regions: Sequence[Sequence[int]] | None = None,
+        ignore_label: int | None = None,
+    ) -> None:
         if isinstance(class_names, str) or not class_names or len(set(class_names)) != len(class_names):
             raise ValueError(f"class_names must be a list of different names without background, not {class_names!r}")
         self.class_names = list(class_names)
         self.scoring = LabelScoring() if scoring is None else scoring
         self.scoring.check(self.class_names)
+        self.regions = None if regions is None else check_regions(regions, ignore_label)
+        self.ignore_label = ignore_label
+        if self.regions is not None and len(self.regions) != len(self.class_names):
+            raise ValueError(
+                f"there are {len(self.regions)} regions for {len(self.class_names)} names: give one for each"
+            )
+        if not self.scoring.labels and (self.regions is not None or ignore_label is not None):
+            raise ValueError("instances have neither regions nor an ignore_label")
         self.rows: list[dict[str, Any]] = []
 
     @property
@@ -63,8 +85,15 @@ class ScoreTable:
         prediction, truth = np.asarray(prediction), np.asarray(truth)
         if self.scoring.labels:
             self._check_labels(case, prediction=prediction, ground_truth=truth)
+        if self.ignore_label is not None:
+            ignored = truth == self.ignore_label
+            prediction, truth = np.where(ignored, 0, prediction), np.where(ignored, 0, truth)
         self.rows += [
-            {"case": case, "class": name, **self.scoring.score(prediction, truth, label, spacing)}
+            {
+                "case": case,
+                "class": name,
+                **self.scoring.score(self._class_map(prediction, label), self._class_map(truth, label), label, spacing),
+            }
             for label, name in enumerate(self.class_names, start=1)
         ]
 
@@ -115,13 +144,23 @@ class ScoreTable:
         return json.dumps(self.summary(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     def _check_labels(self, case: str, **maps: np.ndarray) -> None:
-        known = range(len(self.class_names) + 1)
+        if self.regions is None:
+            known = {*range(len(self.class_names) + 1)}
+            told = f"{len(self.class_names)} class names allow only 0 to {len(self.class_names)}"
+        else:
+            known = {0, *(label for region in self.regions for label in region)}
+            told = f"the regions allow only {sorted(known)}"
         for name, labels in maps.items():
-            if strange := sorted(set(np.unique(labels).tolist()) - set(known)):
+            allowed = known if name == "prediction" else known | {self.ignore_label}
+            if strange := sorted(set(np.unique(labels).tolist()) - allowed):
                 raise ValueError(
-                    f"the {name.replace('_', ' ')} of {case!r} has labels {strange[:5]}, but {len(self.class_names)} "
-                    f"class names allow only 0 to {len(self.class_names)}: map the labels, or name every class"
+                    f"the {name.replace('_', ' ')} of {case!r} has labels {strange[:5]}, but {told}: map the labels, "
+                    f"or name every class"
                 )
+
+    def _class_map(self, labels: np.ndarray, number: int) -> np.ndarray:
+        """A map in which the class has its number; the labels themselves where they are the classes."""
+        return labels if self.regions is None else np.where(np.isin(labels, self.regions[number - 1]), number, 0)
 
     def _class_means(self, name: str) -> dict[str, dict[str, float | int | None]]:
         rows = [row for row in self.rows if row["class"] == name]

@@ -13,6 +13,7 @@ from .orientation import Orientation, Orientationd
 from .patch import RandPatchd
 from .percentiles import PercentilesToUint8d
 from .piecewise_affine import RandPiecewiseAffine, RandPiecewiseAffined
+from .regions import RegionsToLabelsd
 from .resample import ResampleSpacing, ResampleSpacingd
 from .resize_slices import ResizeSlices, ResizeSlicesd
 from .rotate_scale import RandRotateScaled
@@ -40,6 +41,7 @@ __all__ = [
     "RandPiecewiseAffined",
     "RandRotateScaled",
     "RandSheard",
+    "RegionsToLabelsd",
     "ResampleSpacing",
     "ResampleSpacingd",
     "ResizeSlices",

@@ -10,6 +10,8 @@ from monai.transforms import BorderPad, MapTransform, Randomizable, SpatialCrop
 from monai.utils import convert_to_numpy, fall_back_tuple
 from torch import Tensor
 
+from ..regions import check_regions
+
 
 class RandPatchd(Randomizable, MapTransform):
     """Cut one random patch of a fixed size, padded with zeros where it reaches outside the image.
@@ -17,7 +19,8 @@ class RandPatchd(Randomizable, MapTransform):
     An item whose ``foreground_key`` is true (:class:`components.data.EpochDataset` sets it) gets a patch around a
     foreground voxel: first one of the classes that the label map has is drawn, then one of its voxels, so that small
     organs are seen as often as large ones. The patch is moved inward where ``inner_size`` would leave the image. All
-    other patches, and those of images without foreground, are drawn uniformly. Source: nnU-Net (Isensee et al., 2021).
+    other patches, and those of images without foreground, are drawn uniformly; with ``ignore_label`` they are centred
+    on a voxel that is not ignored, where there is one. Source: nnU-Net (Isensee et al., 2021).
 
     Args:
         keys: the items to cut, each channel first, all on one grid.
@@ -28,10 +31,12 @@ class RandPatchd(Randomizable, MapTransform):
             to the network's size.
         foreground_key: item that says whether this patch is to be centred on foreground; a missing one means no.
         allow_missing_keys: whether items of ``keys`` may be missing.
+        regions: the labels of each class where classes are sets of labels; None makes a class of each label.
+        ignore_label: label of voxels that are not known, and so are no foreground; None where there is none.
 
     Raises:
-        ValueError: when called, if the image's number of axes does not fit ``spatial_size``, or the label map has more
-            than one channel.
+        ValueError: if a region is empty, or has the background or ``ignore_label`` in it; when called, if the image's
+            number of axes does not fit ``spatial_size``, or the label map has more than one channel.
 
     Example:
         >>> import torch
@@ -50,6 +55,8 @@ class RandPatchd(Randomizable, MapTransform):
         inner_size: Sequence[int] | None = None,
         foreground_key: str = "foreground",
         allow_missing_keys: bool = False,
+        regions: Sequence[Sequence[int]] | None = None,
+        ignore_label: int | None = None,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.label_key = label_key
@@ -60,6 +67,8 @@ class RandPatchd(Randomizable, MapTransform):
                 f"inner_size {self.inner_size} and spatial_size {self.spatial_size} must have as many axes"
             )
         self.foreground_key = foreground_key
+        self.regions = None if regions is None else check_regions(regions, ignore_label)
+        self.ignore_label = ignore_label
         self.start: np.ndarray | None = None
 
     def randomize(self, label: Tensor, foreground: bool) -> None:
@@ -69,7 +78,7 @@ class RandPatchd(Randomizable, MapTransform):
         margin = np.maximum(size - np.minimum(inner, shape), 0)
         low = -(margin // 2)
         high = shape - size + (margin + 1) // 2
-        voxel = self._foreground_voxel(label) if foreground else None
+        voxel = self._centre(label, foreground) if foreground or self.ignore_label is not None else None
         self.start = self.R.randint(low, high + 1) if voxel is None else np.clip(voxel - size // 2, low, high)
 
     def __call__(self, data: Mapping[Hashable, Tensor]) -> dict[Hashable, Tensor]:
@@ -94,11 +103,24 @@ class RandPatchd(Randomizable, MapTransform):
     def _size(self, label: Tensor) -> tuple[int, ...]:
         return fall_back_tuple(self.spatial_size, label.shape[1:])
 
-    def _foreground_voxel(self, label: Tensor) -> np.ndarray | None:
+    def _centre(self, label: Tensor, foreground: bool) -> np.ndarray | None:
+        """A voxel of a random class, or else one that is not ignored; None where any will do."""
         labels = convert_to_numpy(label)[0].astype(np.int64)
-        classes = np.flatnonzero(np.bincount(labels.ravel()))
-        classes = classes[classes > 0]
-        if not len(classes):
+        counts = np.bincount(labels.ravel())
+        wanted = self._classes(counts) if foreground else []
+        if len(wanted):
+            chosen = self.R.choice(len(wanted))
+            there = np.isin(labels, wanted[chosen])
+        elif self.ignore_label is not None:
+            there = labels != self.ignore_label
+        else:
             return None
-        voxels = np.flatnonzero(labels == self.R.choice(classes))
-        return np.array(np.unravel_index(self.R.choice(voxels), labels.shape))
+        voxels = np.flatnonzero(there)
+        return np.array(np.unravel_index(self.R.choice(voxels), labels.shape)) if len(voxels) else None
+
+    def _classes(self, counts: np.ndarray) -> Sequence[Sequence[int]]:
+        """The labels of each class that the label map has."""
+        present = [int(label) for label in np.flatnonzero(counts) if label not in (0, self.ignore_label)]
+        if self.regions is None:
+            return [(label,) for label in present]
+        return [region for region in self.regions if not set(region).isdisjoint(present)]

@@ -22,8 +22,8 @@ from ..images.grid import check_same_grid, label_image
 class SaveMapd(SaveImaged):
     """MONAI's ``SaveImaged`` for label maps, which writes a map only where it lies on its image.
 
-    Shape and affine have to be those of the image as it was read. NIfTI gets the affines and the unit that the file of
-    the image has, so that every software lays the map on the image.
+    Shape and affine have to be those of the image as it was read; of pictures the shape. NIfTI gets the affines and the
+    unit that the file of the image has, so that every software lays the map on the image.
 
     Args:
         keys: keys of the maps, each with one channel and the metadata of its image, as ``Invertd`` leaves it.
@@ -42,6 +42,8 @@ class SaveMapd(SaveImaged):
         for key in self.key_iterator(data):
             if isinstance(data[key], MetaTensor) and data[key].ndim == 4:
                 check_map(data[key][0], data[key].meta)
+            elif isinstance(data[key], MetaTensor):
+                _check_picture(data[key])
         return super().__call__(data)
 
 
@@ -60,6 +62,16 @@ def check_map(labels: MetaTensor, meta: Mapping[str, Any]) -> None:
         check_same_grid(labels.shape, labels.affine.cpu().numpy(), shape, image)
     except ValueError as error:
         raise ValueError(f"{meta.get(ImageMetaKey.FILENAME_OR_OBJ, 'image')}: {error}") from error
+
+
+def _check_picture(labels: MetaTensor) -> None:
+    """Raise ValueError unless a map, channels first, has the shape of the picture as it was read."""
+    shape, wanted = tuple(labels.shape[1:]), tuple(int(n) for n in labels.meta[MetaKeys.SPATIAL_SHAPE])
+    if shape != wanted:
+        raise ValueError(
+            f"{labels.meta.get(ImageMetaKey.FILENAME_OR_OBJ, 'image')}: the prediction has {shape[0]} × {shape[1]} "
+            f"pixels, but the picture {wanted[0]} × {wanted[1]}: nothing was written"
+        )
 
 
 def map_of(labels: np.ndarray, meta: Mapping[str, Any]) -> nib.Nifti1Image:

@@ -15,6 +15,7 @@ from components.handlers.weights import load_weights as fill
 from components.validation import check_choice
 
 from ..data.dataset import read_json
+from ..data.labelling import IGNORE
 from ..errors import UserError, one_line, root_cause
 from ..hashes import hexdigest
 from .find import find_bundle
@@ -102,7 +103,22 @@ class InferenceBundle:
 
     @property
     def labels(self) -> dict[int, str]:
-        """Name of each label, background included."""
+        """Name of each label, background included; of regions the last that is written names a label."""
+        if not self.takes_regions:
+            return self.heads
+        order = self.get("regions_class_order")
+        return {0: "background", **{label: self.heads[channel] for channel, label in enumerate(order)}}
+
+    @property
+    def known(self) -> dict[int, str]:
+        """Name of each label that label maps for a training may have: of regions and of ignored voxels, too."""
+        parts = {label: f"label {label}" for region in self.get("regions", ()) for label in region}
+        ignore = self.get("ignore_label")
+        return {**parts, **self.labels, **({} if ignore is None else {ignore: IGNORE})}
+
+    @property
+    def heads(self) -> dict[int, str]:
+        """Name of each channel of the network's output: classes, background included, or regions."""
         output = next(iter(self.metadata["network_data_format"]["outputs"].values()))
         return {int(number): str(name) for number, name in output["channel_def"].items()}
 
@@ -121,6 +137,11 @@ class InferenceBundle:
         """Whether the labels are the classes with the largest output, so that softmax gives their probabilities."""
         steps = self._steps("postprocessing")
         return any(step["_target_"].endswith("AsDiscreted") and step.get("argmax") for step in steps)
+
+    @property
+    def takes_regions(self) -> bool:
+        """Whether the outputs are regions that may overlap, so that sigmoid gives their probabilities."""
+        return any(step["_target_"].endswith("RegionsToLabelsd") for step in self._steps("postprocessing"))
 
     @property
     def default_weights(self) -> Path:

@@ -13,7 +13,9 @@ from ..errors import UserError
 from ..hints import Count
 from .dataset import FOLDERS, PARTS, read_json
 from .faults import CheckJob, Findings, inspect
+from .labelling import recorded
 from .labels import CLASSES
+from .reading import naming
 from .scales import mixed_scales
 from .work import process_count, work
 
@@ -49,10 +51,12 @@ def check(dataset_dir: str, bundle: str | None = None, processes: Count | None =
     if name is None:
         raise UserError(f"{folder} has no dataset.json that names a bundle: give its name with --bundle")
     classes = _classes(name, record)
+    with naming(folder / "dataset.json"):
+        ignore = recorded(record).ignore
 
     empty = set(record.get("empty_labels", ()))
     jobs = [
-        CheckJob(folder, part, item, name, len(classes), item.get("label") in empty)
+        CheckJob(folder, part, item, name, len(classes), item.get("label") in empty, ignore)
         for part, items in lists.items()
         for item in items
     ]

@@ -29,6 +29,7 @@ class CheckJob:
         bundle: name of the bundle, for the messages.
         classes: number of classes, background included.
         may_be_empty: whether the label is known to hold no class.
+        ignore: label of voxels that are not known; None where there is none.
     """
 
     folder: Path
@@ -37,6 +38,7 @@ class CheckJob:
     bundle: str
     classes: int
     may_be_empty: bool
+    ignore: int | None = None
 
 
 @dataclass
@@ -95,6 +97,8 @@ def _faults_of(key: str, content: Content, job: CheckJob) -> Iterator[str]:
         yield from label_faults(content, range(job.classes), f"{job.bundle} has 0 to {job.classes - 1}")
         if not array.any() and not job.may_be_empty:
             yield "is empty: background only"
+        if job.ignore is not None and (array == job.ignore).all():
+            yield f"has the label {job.ignore} in all its voxels, which are ignored: there is nothing to learn or score"
     if key == "instances" and not array.any() and not job.may_be_empty:
         yield "has no instance"
 

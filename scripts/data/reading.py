@@ -16,6 +16,8 @@ import numpy as np
 from PIL import Image
 
 from components.images import pictures
+from components.images.checks import TOLERANCE_MM
+from components.images.grid import corners_apart
 from components.images.orientation import DISPLAY, axcodes_of, reoriented
 from components.images.volumes import read_volume
 
@@ -75,10 +77,28 @@ def read_pair(case: RawCase) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         UserError: if a file is damaged, or the two are not on one grid.
     """
     voxels, image = read_nifti(case.files["image"], case.axcodes)
-    labels, _ = read_nifti(case.files["label"], axcodes_of(image.affine))
+    return voxels, read_labels_of(case, image), image.affine
+
+
+def read_labels_of(case: RawCase, image: nib.Nifti1Image) -> np.ndarray:
+    """Voxels of the label map of a case, turned as its image.
+
+    Args:
+        case: the case.
+        image: its image as it was read and turned.
+
+    Raises:
+        UserError: if the file is damaged, or the two are not on one grid.
+    """
+    labels, stored = read_nifti(case.files["label"], axcodes_of(image.affine))
     with naming(case.files["label"], case.files["image"]):
-        same_shape(voxels, labels)
-    return voxels, labels, image.affine
+        same_shape(image, labels)
+        if not (distance := corners_apart(labels.shape, stored.affine, image.affine)) <= TOLERANCE_MM:
+            raise ValueError(
+                f"the label lies up to {distance:.4g} mm away from its image by their affines: they must be on one "
+                "grid, correct the header that is wrong"
+            )
+    return labels
 
 
 def read_nifti_channels(path: Path, axcodes: str = DISPLAY) -> tuple[list[np.ndarray], nib.Nifti1Image]:
@@ -124,7 +144,7 @@ def read_arrays(path: Path, *names: Sequence[str]) -> list[np.ndarray]:
             return [file[_which(path, file, wanted)] for wanted in names]
 
 
-def same_shape(image: np.ndarray, label: np.ndarray, axes: int | None = None) -> None:
+def same_shape(image: np.ndarray | nib.Nifti1Image, label: np.ndarray, axes: int | None = None) -> None:
     """Raise ValueError unless image and label have the same extent (in the first ``axes`` axes)."""
     if image.shape[:axes] != label.shape[:axes]:
         raise ValueError(f"the image has shape {image.shape}, but its label {label.shape}: they must be on one grid")

@@ -133,13 +133,13 @@ def _read(path: Path, numbers: bool = False) -> Content:
 
 
 def _table(study: Study, bundle: InferenceBundle, label: np.ndarray) -> dict[int, int]:
-    has = f"{bundle.name} has {', '.join(f'{number} {name}' for number, name in bundle.labels.items())}"
+    has = f"{bundle.name} has {', '.join(f'{number} {name}' for number, name in bundle.known.items())}"
     used = {int(number) for number in np.unique(label)} - {0}
     if study.classes is None:
-        if strange := sorted(used - set(bundle.labels)):
+        if strange := sorted(used - set(bundle.known)):
             raise ValueError(f"label {strange[0]} is not a class, {has}")
-        return {number: number for number in bundle.labels}
-    numbers = {name.lower(): number for number, name in bundle.labels.items()}
+        return {number: number for number in bundle.known}
+    numbers = {name.lower(): number for number, name in bundle.known.items()}
     names = {number: " ".join(study.classes.get(number, "without a name").lower().split()) for number in used}
     if strange := [name for name in names.values() if name not in numbers]:
         raise ValueError(f"the segment {strange[0]!r} is not a class, {has}: rename or delete it")

@@ -135,7 +135,8 @@ def new(
     ready = sources.ready and not divided and _is_usable(sources, measured, form)
     if ready and form.unit:
         _check_scaled(sources, measured)
-    notes = [*([base_note] if base_note else []), *sources.notes, *_notes(measured, cases)]
+    notes = [*([base_note] if base_note else []), *sources.notes]
+    notes += [*measured.labelling.notes(), *_notes(measured, cases)]
     if base.weights is not None:
         notes.append(f"a training can start from the weights of {base.folder.name}: --pretrained {base.weights}")
     if sources.spatial_dims == 3:
@@ -253,6 +254,7 @@ def _form(base: Base, settings: Plan, measured: Measured) -> Form:
         instances=base.instances,
         slice_axes=settings.axes if sliced else "",
         unit=settings.normalisation.kind == "minimum-maximum",
+        ignore=measured.labelling.ignore,
     )
 
 
@@ -283,15 +285,16 @@ def _notes(measured: Measured, cases: list[Source]) -> list[str]:
     notes = []
     for part in PARTS:
         facts = [measured.facts[case.name] for case in cases if case.part == part]
-        seen = {measured.table.get(value) for found in facts for value in found.voxels}
-        missing = [name for number, name in enumerate(measured.names) if number and number not in seen]
-        if measured.table and missing and facts:
+        seen = {value for found in facts for value in found.voxels}
+        missing = [name for name, values in measured.values.items() if seen.isdisjoint(values)]
+        if missing and facts:
             notes.append(f"no {part} case has {', '.join(missing)}")
     return notes
 
 
 def _dataset(name: str, sources: Sources, found: Measurement, division: str, notes: list[str]) -> Dataset:
     details: dict[str, Any] = {
+        **found.labelling.record(),
         "channels": list(found.channels),
         "notes": notes,
         "cases": found.cases,
@@ -304,7 +307,7 @@ def _dataset(name: str, sources: Sources, found: Measurement, division: str, not
         modality=found.modality,
         source=str(sources.root.resolve()),
         licence="stated by the maker of the bundle in docs/data_license.txt",
-        labels=found.classes,
+        labels=found.labels,
         split=division,
         details=details,
     )

@@ -40,12 +40,14 @@ class Form:
         slice_axes: where the axes of training slices are to point to, the last one across them; empty where the
             training takes whole cases.
         unit: whether the training slices are scaled to 0 … 1, each volume from its minimum to its maximum.
+        ignore: number of the voxels that are not known; None where there is none.
     """
 
     table: Mapping[int, int]
     instances: bool = False
     slice_axes: str = ""
     unit: bool = False
+    ignore: int | None = None
 
 
 @dataclass(frozen=True)
@@ -119,17 +121,22 @@ def _volume(job: FillJob, label: np.ndarray, affine: np.ndarray) -> dict[str, An
 
 
 def _slices(job: FillJob, label: Content) -> dict[str, Any]:
-    """Each slice of a volume as an image of its own, as ``data prepare`` makes them for MSVM-UNet."""
+    """Each slice of a volume as an image of its own, as ``data prepare`` makes them for MSVM-UNet.
+
+    Slices of which nothing is known are left out.
+    """
     case, form = job.case, job.form
     images = [oriented(_read(path), form.slice_axes) for path in case.images]
     labels = np.asanyarray(oriented(label, form.slice_axes).dataobj)
     arrays = [_scaled(np.asanyarray(image.dataobj), form.unit) for image in images]
     record: dict[str, Any] = {"items": [], "empty": []}
     for z in range(labels.shape[2]):
+        classes = _classes(labels[:, :, z : z + 1], form.table)
+        if form.ignore is not None and (classes == form.ignore).all():
+            continue
         affine = images[0].affine.copy()
         affine[:3, 3] += z * affine[:3, 2]
         item = _item(job, f"{case.name}_slice{z:03d}", ".nii.gz", [".nii.gz"] * len(images))
-        classes = _classes(labels[:, :, z : z + 1], form.table)
         for array, name in zip(arrays, _list(item["image"]), strict=True):
             write_nifti(job.folder / name, _storable(array[:, :, z : z + 1]), affine)
         write_nifti(job.folder / item["label"], classes, affine)

@@ -41,7 +41,7 @@ def derive(config: Json, plan: Plan, classes: Sequence[str], channels: int, load
         if key in config.get("network_def", {}):
             config["network_def"][key] = value
     _fit_blocks(config.get("network_def", {}))
-    for node in _nodes(config):
+    for node in nodes(config):
         _change(node, plan)
     for kind, chain in _chains(config):
         if loading is not None:
@@ -151,7 +151,7 @@ def _short(values: Sequence[int]) -> int | list[int]:
     return values[0] if len(set(values)) == 1 else list(values)
 
 
-def _nodes(value: Any) -> Iterator[Json]:
+def nodes(value: Any) -> Iterator[Json]:
     """All dictionaries that say what is to be built, outer ones first."""
     if isinstance(value, dict):
         if "_target_" in value:
@@ -159,12 +159,12 @@ def _nodes(value: Any) -> Iterator[Json]:
         value = list(value.values())
     if isinstance(value, list):
         for entry in value:
-            yield from _nodes(entry)
+            yield from nodes(entry)
 
 
 def _change(node: Json, plan: Plan) -> None:
-    kind = _kind(node)
-    if kind == "ScoreWriter" and _kind(node.get("scoring")) == "OrganScoring":
+    kind = kind_of(node)
+    if kind == "ScoreWriter" and kind_of(node.get("scoring")) == "OrganScoring":
         del node["scoring"]
     elif kind == "InteriorToInstancesd":
         node.setdefault("grow", GROWN)
@@ -180,7 +180,7 @@ def _change_xlstm(node: Json, kind: str, plan: Plan) -> None:
     elif kind == "RandRotateScaled":
         node["degrees"] = plan.degrees
         _in_plane(node, plan)
-    elif kind == "RandChannelwised" and _kind(node["transform"]) == "RandLowResolution":
+    elif kind == "RandChannelwised" and kind_of(node["transform"]) == "RandLowResolution":
         _in_plane(node, plan)
 
 
@@ -200,10 +200,10 @@ def _chains(config: Json) -> Iterator[tuple[str, list[Any]]]:
 
 def _place(chain: Sequence[Any], *kinds: str) -> int | None:
     """Place of the first transform of one of these kinds."""
-    return next((n for n, step in enumerate(chain) if _kind(step) in kinds), None)
+    return next((n for n, step in enumerate(chain) if kind_of(step) in kinds), None)
 
 
-def _kind(step: Any) -> str:
+def kind_of(step: Any) -> str:
     """Name of the class of a step; empty for a reference."""
     return str(step.get("_target_", "")).rpartition(".")[2] if isinstance(step, dict) else ""
 
@@ -214,14 +214,14 @@ def _normalise(chain: list[Any], plan: Plan, trained: bool) -> None:
         before = _place(chain, "ResizeSlicesd")
         if before is None:
             return
-        keep = [step for step in chain[:before] if _kind(step) not in INTENSITIES]
+        keep = [step for step in chain[:before] if kind_of(step) not in INTENSITIES]
         chain[:before] = [*keep, *_unit_steps(found, trained)]
         return
     place = _place(chain, *INTENSITIES)
     if place is None:
         return
     keys = chain[place]["keys"]
-    kept = [step for step in chain if _kind(step) not in INTENSITIES]  # a bundle made by new may have several
+    kept = [step for step in chain if kind_of(step) not in INTENSITIES]  # a bundle made by new may have several
     chain[:] = [*kept[:place], *_steps(found, keys), *kept[place:]]
 
 
@@ -277,18 +277,18 @@ def _load_pictures(chain: list[Any], pictures: Sequence[Any]) -> None:
     ends = _place(chain, *INTENSITIES, "ResizeSlicesd")
     loads = _place(pictures, *INTENSITIES, "CropForegroundd")
     chain[:ends] = copy.deepcopy(list(pictures[:loads]))
-    chain[:] = [step for step in chain if _kind(step) not in ("RandSpatialCropd", "SqueezeDimd")]
+    chain[:] = [step for step in chain if kind_of(step) not in ("RandSpatialCropd", "SqueezeDimd")]
 
 
 def _save_pictures(config: Json, pictures: Json) -> None:
-    wanted = next((node for node in _nodes(pictures) if _kind(node) in SAVING), {})
-    for node in _nodes(config):
-        if _kind(node) in SAVING:
+    wanted = next((node for node in nodes(pictures) if kind_of(node) in SAVING), {})
+    for node in nodes(config):
+        if kind_of(node) in SAVING:
             node |= {key: wanted[key] for key in ("output_ext", "writer") if key in wanted}
 
 
 def _whole_pictures(config: Json) -> None:
     """The network sees a picture at once, where it saw a volume slice by slice."""
-    for node in [node for node in _nodes(config) if _kind(node) == "SliceInferer"]:
+    for node in [node for node in nodes(config) if kind_of(node) == "SliceInferer"]:
         node.clear()
         node["_target_"] = "SimpleInferer"

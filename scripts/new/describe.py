@@ -170,10 +170,7 @@ def _class_lines(found: Measurement) -> list[str]:
     if not found.counts:
         return [f"Classes: {', '.join(found.classes[1:])}, made of the instances"]
     unit = "voxels" if found.spatial_dims == 3 else "pixels"
-    rows = [
-        (str(number), name, f"{cases:,}", f"{voxels:,}")
-        for number, (name, (cases, voxels)) in enumerate(found.counts.items(), start=1)
-    ]
+    rows = [(found.numbers[name], name, f"{cases:,}", f"{voxels:,}") for name, (cases, voxels) in found.counts.items()]
     return [aligned(rows, ("", "Class", "cases", unit))]
 
 

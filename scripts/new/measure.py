@@ -14,6 +14,7 @@ from components.images.checks import constant, differences, image_faults, label_
 from components.images.orientation import orientation
 from components.images.reading import Content, read
 
+from ..data.labelling import Labelling
 from ..data.reading import naming
 from ..data.work import work
 from ..errors import UserError
@@ -103,7 +104,7 @@ class Measurement:
         spatial_dims: 2 for pictures, 3 for volumes.
         channels: names of the channels.
         modality: for example "CT"; empty where it is not known.
-        classes: names of the classes, background first.
+        classes: names of the classes, background first; regions where the data set has them.
         cases: number of cases, all of them.
         shapes: size of each case that is not for test, without empty margins, axes as in :class:`CaseFacts`.
         spacings: spacing of the same cases along the same axes in mm.
@@ -114,6 +115,9 @@ class Measurement:
         empty: names of the cases without any foreground.
         by_channel: the same as ``intensities`` for each channel; empty where there is none.
         schemes: how each channel is to be normalised, a value of :data:`SCHEMES`; empty where the modality tells it.
+        labels: names of the labels in the dataset_dir by their numbers; these are the classes where they exclude each
+            other and none is ignored.
+        labelling: regions and ignored voxels, by these numbers.
     """
 
     spatial_dims: int
@@ -130,6 +134,15 @@ class Measurement:
     empty: tuple[str, ...] = ()
     by_channel: tuple[Intensities, ...] = ()
     schemes: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    labelling: Labelling = field(default_factory=Labelling)
+
+    @property
+    def numbers(self) -> dict[str, str]:
+        """The labels of each class but the background, in words."""
+        regions = self.labelling.regions
+        named = enumerate(self.classes[1:], start=1)
+        return {name: ", ".join(map(str, regions[name])) if regions else str(number) for number, name in named}
 
 
 @dataclass(frozen=True)
@@ -139,12 +152,30 @@ class Measured:
     Args:
         facts: of each case, by its name.
         table: value in the label maps → number of the class.
-        names: names of the classes by their number, background first.
+        names: names of the labels by their number, background first.
+        labelling: regions and ignored voxels, by these numbers.
     """
 
     facts: Mapping[str, CaseFacts]
     table: Mapping[int, int]
     names: tuple[str, ...]
+    labelling: Labelling = field(default_factory=Labelling)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What is to be learned, background first: the regions, or the labels that are not ignored."""
+        return (
+            (self.names[0], *self.labelling.regions) if self.labelling.regions else self.names[: self.labelling.ignore]
+        )
+
+    @property
+    def values(self) -> dict[str, list[int]]:
+        """The values in the label maps of each class but the background; none of instances."""
+        sets = self.labelling.regions or {name: (number,) for number, name in enumerate(self.classes) if number}
+        back: dict[int, list[int]] = {}
+        for value, number in self.table.items():
+            back.setdefault(number, []).append(value)
+        return {name: [value for label in labels for value in back[label]] for name, labels in sets.items() if back}
 
 
 @dataclass(frozen=True)
@@ -155,11 +186,13 @@ class MeasureJob:
         source: its files.
         names: names of the classes by number, None where any number is one.
         instances: whether the label map holds numbers of objects.
+        ignore: value of voxels that are not known; None where there is none.
     """
 
     source: Source
     names: Mapping[int, str] | None
     instances: bool
+    ignore: int | None = None
 
 
 def measure(sources: Sources, processes: int, instances: bool = False) -> Measured:
@@ -176,13 +209,14 @@ def measure(sources: Sources, processes: int, instances: bool = False) -> Measur
     facts = look(sources, processes, instances)
     _refuse([fault for found in facts.values() for fault in found.faults], len(facts))
     _refuse(list(mixed(sources, facts)), len(facts))
-    if not any(value for found in facts.values() for value in found.voxels):
+    background = {0, sources.labelling.ignore}
+    if all(background.issuperset(found.voxels) for found in facts.values()):
         raise UserError(f"{sources.root}: the label maps hold background only, there is no class to learn")
     if instances and not sources.ready:
-        table, classes = {}, INTERIOR
-    else:
-        table, classes = _table(sources, facts)
-    return Measured(facts, table, tuple(classes[number] for number in sorted(classes)))
+        return Measured(facts, {}, tuple(INTERIOR.values()))
+    table, classes = _table(sources, facts)
+    names = tuple(classes[number] for number in sorted(classes))
+    return Measured(facts, table, names, sources.labelling.mapped(table))
 
 
 def look(sources: Sources, processes: int, instances: bool = False) -> dict[str, CaseFacts]:
@@ -192,7 +226,8 @@ def look(sources: Sources, processes: int, instances: bool = False) -> dict[str,
         What was found, by the name of the case.
     """
     names = None if instances and not sources.ready else sources.names
-    jobs = [MeasureJob(case, names, instances and not sources.ready) for case in sources.cases]
+    ignore = sources.labelling.ignore
+    jobs = [MeasureJob(case, names, instances and not sources.ready, ignore) for case in sources.cases]
     results = {job.source.name: facts for job, facts in work(measure_case, jobs, processes, "measuring", "cases")}
     return {case.name: results[case.name] for case in sources.cases}
 
@@ -214,16 +249,15 @@ def summarise(sources: Sources, measured: Measured, test: Sequence[str], modalit
     schemes = (modality,) * len(channels) if modality else sources.channels
     by_channel = [_intensities([row]) for row in _foreground(used)]
     counts = {}
-    for number, name in enumerate(measured.names):
-        values = [value for value, other in measured.table.items() if other == number]
+    for name, values in measured.values.items():
         per_case = [sum(found.voxels.get(value, 0) for value in values) for found in facts.values()]
-        if number and measured.table:
-            counts[name] = (sum(n > 0 for n in per_case), sum(per_case))
+        counts[name] = (sum(n > 0 for n in per_case), sum(per_case))
+    background = {0, sources.labelling.ignore}
     return Measurement(
         spatial_dims=len(used[0].shape),
         channels=tuple(channels),
         modality=modality or _modality(sources),
-        classes=measured.names,
+        classes=measured.classes,
         cases=len(facts),
         shapes=tuple(found.cropped for found in used),
         spacings=tuple(found.spacing for found in used),
@@ -231,9 +265,11 @@ def summarise(sources: Sources, measured: Measured, test: Sequence[str], modalit
         intensities=_intensities(_foreground(used)),
         counts=counts,
         orientations=Counter(found.orientation for found in facts.values() if found.orientation),
-        empty=tuple(name for name, found in facts.items() if not any(found.voxels.get(v) for v in found.voxels if v)),
+        empty=tuple(name for name, found in facts.items() if background.issuperset(found.voxels)),
         by_channel=tuple(found for found in by_channel if found is not None),
         schemes=channel_schemes(schemes, len(channels)),
+        labels=measured.names,
+        labelling=measured.labelling,
     )
 
 
@@ -270,6 +306,9 @@ def measure_case(job: MeasureJob) -> CaseFacts:
         return CaseFacts(case.name, case.part, faults=tuple(faults))
 
     values, counts = np.unique(label.array, return_counts=True)
+    if job.ignore is not None and (values == job.ignore).all():
+        fault = "all its voxels are to be ignored: there is nothing to learn or to score, leave the case out"
+        return CaseFacts(case.name, case.part, faults=(f"{case.label}: {fault}",))
     channels = _channels(images)
     order, spacing, orientation = _axes(images[0])
     cropped = _cropped(channels)
@@ -287,7 +326,7 @@ def measure_case(job: MeasureJob) -> CaseFacts:
         bounds=(min(float(c.min()) for c in channels), max(float(c.max()) for c in channels)),
         look="" if images[0].affine is not None else _look(channels),
         voxels={int(value): int(count) for value, count in zip(values, counts, strict=True)},
-        sample=_sample(channels, label.array),
+        sample=_sample(channels, label.array, job.ignore),
     )
 
 
@@ -344,8 +383,8 @@ def _cropped(channels: Sequence[np.ndarray]) -> list[int]:
     return found
 
 
-def _sample(channels: Sequence[np.ndarray], label: np.ndarray) -> np.ndarray:
-    places = np.flatnonzero(label)
+def _sample(channels: Sequence[np.ndarray], label: np.ndarray, ignore: int | None) -> np.ndarray:
+    places = np.flatnonzero(label if ignore is None else (label != 0) & (label != ignore))
     if len(places) > SAMPLED:
         places = np.random.default_rng(0).choice(places, SAMPLED, replace=False)
     return np.stack([channel.ravel()[places].astype(np.float32) for channel in channels])

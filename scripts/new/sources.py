@@ -24,8 +24,9 @@ from components.images.endings import (
 from components.images.stacks import is_stack, spacing_file
 
 from ..data.dataset import PARTS, read_json
+from ..data.labelling import Labelling, recorded
 from ..data.reading import naming
-from ..data.sources.nnunet import label_names
+from ..data.sources.nnunet import labels_of
 from ..errors import UserError
 
 IMAGES, LABELS = ("images", "imgs", "image"), ("labels", "masks", "label")
@@ -70,6 +71,7 @@ class Sources:
         ready: whether it is a dataset_dir already, whose lists are kept.
         notes: what the user should know about the files.
         record: content of a dataset_dir's dataset.json.
+        labelling: regions and ignored voxels.
     """
 
     root: Path
@@ -80,6 +82,7 @@ class Sources:
     ready: bool = False
     notes: tuple[str, ...] = ()
     record: Mapping[str, Any] = field(default_factory=dict)
+    labelling: Labelling = field(default_factory=Labelling)
 
     @property
     def spatial_dims(self) -> int:
@@ -142,12 +145,15 @@ def _ready(root: Path) -> Sources:
             )
     labels = record.get("labels")
     names = {int(number): name for number, name in labels.items()} if isinstance(labels, dict) else None
-    return Sources(root, "a dataset_dir", tuple(cases), names, tuple(record.get("channels", ())), True, (), record)
+    with naming(root / "dataset.json"):
+        labelling = recorded(record)
+    channels = tuple(record.get("channels", ()))
+    return Sources(root, "a dataset_dir", tuple(cases), names, channels, True, (), record, labelling)
 
 
 def _nnunet(root: Path) -> Sources:
     path = root / "dataset.json"
-    names = label_names(path)
+    names, labelling = labels_of(path)
     with naming(path):
         content = read_json(path)
         channels = content.get("channel_names", content.get("modality", {}))
@@ -155,11 +161,6 @@ def _nnunet(root: Path) -> Sources:
             raise ValueError(f'"channel_names" is {channels!r}, but names by number are needed')
         if strange := [key for key in channels if not str(key).isdigit()]:
             raise ValueError(f"the channel {strange[0]!r} has no number: name the channels by 0, 1 and so on")
-    if ignored := [name for name in names.values() if name.lower() == "ignore"]:
-        raise UserError(
-            f"{path}: the label {ignored[0]!r} marks voxels to be left out of the loss, which the bundles cannot do: "
-            f"label these voxels, or leave the cases out"
-        )
     ending = _file_ending(root, content)
     if isinstance(content.get("dataset"), dict):
         cases, notes = _named(path, content["dataset"]), []
@@ -184,7 +185,8 @@ def _nnunet(root: Path) -> Sources:
                 f"{case.images[0]}: {case.name} has {len(case.images)} files, but dataset.json names {wanted} channels"
             )
     ordered = tuple(str(channels[key]) for key in sorted(channels, key=int))
-    return Sources(root, "nnU-Net's raw layout", tuple(cases), names, ordered, notes=tuple(notes))
+    layout = "nnU-Net's raw layout"
+    return Sources(root, layout, tuple(cases), names, ordered, notes=tuple(notes), labelling=labelling)
 
 
 def _file_ending(root: Path, content: Mapping[str, Any]) -> str:
@@ -206,10 +208,11 @@ def _named(path: Path, entries: Mapping[str, Any]) -> list[Source]:
 
 
 def _pair(root: Path, images: Path, labels: Path) -> Sources:
-    names = label_names(root / "dataset.json") if (root / "dataset.json").is_file() else None
+    path = root / "dataset.json"
+    names, labelling = labels_of(path) if path.is_file() else (None, Labelling())
     cases = _paired(_by_case(images), _by_case(labels), "train", labels)
     notes = _left_out(root, images.name, labels.name)
-    return Sources(root, "a pair of folders", tuple(cases), names, notes=tuple(notes))
+    return Sources(root, "a pair of folders", tuple(cases), names, notes=tuple(notes), labelling=labelling)
 
 
 def _folder(root: Path, names: tuple[str, ...]) -> Path | None:

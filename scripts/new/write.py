@@ -20,6 +20,7 @@ from .base import Base
 from .derive import derive, metadata, sliced
 from .measure import Measurement
 from .plan import Plan
+from .relabel import relabel, relabel_metadata
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 SLICES = "xlstm_abdomen_mri_3d/configs/2d.json"
@@ -97,10 +98,12 @@ def write_configs(
         config = sliced(config, slices)
         loading = None if pictures is None else pictures.configs.get(file, {})
         derived = derive(config, plan, classes, len(found.channels), loading)
+        relabel(derived, found.labelling, len(found.labels))
         write_text(folder / "configs" / file, dumps(derived) + "\n")
     described = metadata(
         read_json(base.folder / "configs" / "metadata.json"), plan, name, classes, found.channels, found.modality
     )
+    relabel_metadata(described, found.labelling, classes)
     write_text(folder / "configs" / "metadata.json", dumps(described) + "\n")
     shutil.copyfile(base.folder / "configs" / "logging.conf", folder / "configs" / "logging.conf")
     shutil.copyfile(base.folder / "LICENSE", folder / "LICENSE")

@@ -33,9 +33,10 @@ class Prediction:
             first. Of volumes X × Y × Z, as nibabel gives the voxels; of pictures height × width.
         names: name of each label, 0 is the background.
         affine: 4 × 4, from voxel numbers to mm (RAS); None for pictures.
-        probabilities: classes × the shape of the label map, float32, their sum is 1; None where not asked for. Where
-            the recipe brings the labels back to the grid by nearest neighbours (MSVM-UNet), they are brought back by
-            interpolation, so that at the border of an organ the largest one may be another label.
+        probabilities: classes × the shape of the label map, float32, their sum is 1; of regions, which may overlap,
+            each one's own; None where not asked for. Where the recipe brings the labels back to the grid by nearest
+            neighbours (MSVM-UNet), they are brought back by interpolation, so that at the border of an organ the
+            largest one may be another label.
     """
 
     maps: dict[str, np.ndarray]
@@ -126,8 +127,8 @@ class Predictor:
         Raises:
             UserError: if the network's output is not finite, or there are no probabilities.
         """
-        if probabilities and not self.bundle.takes_argmax:
-            raise UserError(f"{self.bundle.name} has no softmax classes, so there are no probabilities to save")
+        if probabilities and not (self.bundle.takes_argmax or self.bundle.takes_regions):
+            raise UserError(f"{self.bundle.name} has neither classes nor regions with probabilities to save")
         first = self.preprocessing.transforms[0]
         key = first.keys[0]
         item = self.preprocessing(first({key: [str(case.files[0])]}, loaded.reader), start=1)
@@ -151,11 +152,15 @@ class Predictor:
         back = Invertd(keys="pred", transform=self.preprocessing, orig_keys=key, nearest_interp=False, to_tensor=True)
         # The last channel tells where the network saw the image: what was cropped away is background.
         seen = torch.cat([logits.float(), torch.ones_like(logits[:1]).float()])
-        *outputs, inside = back({key: image, "pred": MetaTensor(seen)})["pred"].as_tensor().cpu().split(1)
-        chances = torch.cat(outputs).softmax(0)
+        returned = back({key: image, "pred": MetaTensor(seen)})["pred"]
+        _check_grid(returned, loaded)
+        *outputs, inside = returned.as_tensor().cpu().split(1)
+        regions = self.bundle.takes_regions
+        chances = torch.cat(outputs).sigmoid() if regions else torch.cat(outputs).softmax(0)
         outside = inside < 0.5
-        chances[:1][outside] = 1.0
-        chances[1:][outside.expand_as(chances[1:])] = 0.0
+        chances[outside.expand_as(chances)] = 0.0
+        if not regions:
+            chances[:1][outside] = 1.0
         return np.stack([_turned(channel, loaded) for channel in chances.numpy()])
 
 
@@ -180,16 +185,21 @@ def checked_device(device: str) -> torch.device:
 
 def _on_grid(labels: Tensor, loaded: Loaded, dtype: str) -> np.ndarray:
     array = labels.cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
-    if loaded.image is not None and isinstance(labels, MetaTensor):
-        try:
-            check_same_grid(array.shape[1:], labels.affine.cpu().numpy(), loaded.shape, loaded.image.affine)
-        except ValueError as error:
-            raise UserError(str(error)) from error
+    _check_grid(labels, loaded)
     array = _turned(array[0], loaded)
     limits = np.iinfo(dtype) if np.dtype(dtype).kind in "iu" else None
     if limits and array.size and (array.min() < limits.min or array.max() > limits.max):
         raise UserError(f"labels up to {array.max():g} do not fit into {dtype}")
     return array.astype(dtype)
+
+
+def _check_grid(found: Tensor, loaded: Loaded) -> None:
+    """Raise UserError unless a map, channels first, lies on its image; pictures have no place."""
+    if loaded.image is not None and isinstance(found, MetaTensor):
+        try:
+            check_same_grid(found.shape[1:], found.affine.cpu().numpy(), loaded.shape, loaded.image.affine)
+        except ValueError as error:
+            raise UserError(str(error)) from error
 
 
 def _turned(array: np.ndarray, loaded: Loaded) -> np.ndarray:

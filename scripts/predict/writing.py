@@ -95,7 +95,7 @@ def write_prediction(
     for postfix, labels in prediction.maps.items():
         write_map(folder / names[postfix], labels, loaded.image)
     if "probabilities" in names:
-        _write_probabilities(folder / names["probabilities"], prediction, loaded.image)
+        _write_probabilities(folder / names["probabilities"], prediction, loaded.image, bundle.heads)
     if "overlay" in names:
         write_overlay(folder / names["overlay"], prediction, loaded, str(bundle.takes["modality"]))
     if "segmentation" in names:
@@ -121,10 +121,12 @@ def write_map(path: Path, labels: np.ndarray, image: nib.Nifti1Image | None) -> 
             nib.save(label_image(labels, image), partial)
 
 
-def _write_probabilities(path: Path, prediction: Prediction, image: nib.Nifti1Image | None) -> None:
+def _write_probabilities(
+    path: Path, prediction: Prediction, image: nib.Nifti1Image | None, heads: Mapping[int, str]
+) -> None:
     with replacing(path) as partial:
         if image is None:
-            names = np.array([prediction.names[n] for n in sorted(prediction.names)])
+            names = np.array([heads[n] for n in sorted(heads)])
             np.savez_compressed(partial, probabilities=prediction.probabilities.astype(np.float16), names=names)
         else:
             # NIfTI has no float16: whole numbers of 16 bits with a scale take the same room and are more exact.

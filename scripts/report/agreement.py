@@ -72,22 +72,27 @@ class Agreement:
 
 
 def agreements(
-    scores: Sequence[Mapping[str, str]], cases: Iterable[ScoredCase], names: Sequence[str], flat: bool
+    scores: Sequence[Mapping[str, str]],
+    cases: Iterable[ScoredCase],
+    classes: Mapping[str, Sequence[int]],
+    flat: bool,
+    ignore: int | None = None,
 ) -> list[Agreement]:
     """The analysis of each class, where there is something to compare.
 
     Args:
         scores: rows of ``metrics.csv``.
         cases: the test cases, whose files are measured where the rows have no sizes: those of pictures.
-        names: names of the labels from 1 on.
+        classes: the labels of each class.
         flat: whether the cases are pictures.
+        ignore: label of the pixels that are not scored; None where there is none.
     """
     for unit, (true, predicted, measured) in SIZES.items():
         rows = [row for row in scores if row.get(true) and row.get(predicted)]
         if rows:
             pairs = [(row["class"], row["case"], float(row[true]), float(row[predicted])) for row in rows]
             return _by_class(pairs, unit, measured)
-    return _by_class(_areas(cases, names), "pixels", "area") if flat else []
+    return _by_class(_areas(cases, classes, ignore), "pixels", "area") if flat else []
 
 
 def _by_class(pairs: Iterable[tuple[str, str, float, float]], unit: str, measured: str) -> list[Agreement]:
@@ -98,16 +103,17 @@ def _by_class(pairs: Iterable[tuple[str, str, float, float]], unit: str, measure
     return [Agreement(name, of_class, unit, measured) for name, of_class in found.items()]
 
 
-def _areas(cases: Iterable[ScoredCase], names: Sequence[str]) -> Iterable[tuple[str, str, float, float]]:
+def _areas(
+    cases: Iterable[ScoredCase], classes: Mapping[str, Sequence[int]], ignore: int | None
+) -> Iterable[tuple[str, str, float, float]]:
     for case in cases:
         if case.label is None or not case.prediction.is_file():
             continue
         try:
-            true, predicted = (
-                np.bincount(read_labels(path).clip(0, len(names)).ravel(), minlength=len(names) + 1)
-                for path in (case.label, case.prediction)
-            )
+            true, predicted = read_labels(case.label), read_labels(case.prediction)
         except UserError:  # told where the pictures of the case would be
             continue
-        for label, name in enumerate(names, start=1):
-            yield name, case.name, float(true[label]), float(predicted[label])
+        if true.shape == predicted.shape:
+            predicted = np.where(true == ignore, 0, predicted)
+        for name, labels in classes.items():
+            yield name, case.name, float(np.isin(true, labels).sum()), float(np.isin(predicted, labels).sum())

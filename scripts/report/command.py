@@ -49,7 +49,7 @@ def report(
     results = read_results(output, Path(dataset_dir) if dataset_dir else None)
     shown = leading(columns(results.metrics["scores"]["strict"], results.flat)) if results.metrics else []
     found = galleries(results, shown, cases, slices)
-    sizes = agreements(results.scores, results.cases, results.label_names, results.flat)
+    sizes = agreements(results.scores, results.cases, results.classes, results.flat, results.ignore)
     page, overview = output / "report.html", output / "overlay.png"
     write_text(page, render(results, shown, found, sizes))
     if panels := _panels(found):

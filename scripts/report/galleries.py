@@ -64,7 +64,7 @@ def galleries(results: Results, leading: list[Column], cases: int, slices: int) 
 
 def _gallery(case: ScoredCase, results: Results, rank: str, score: str, slices: int) -> Gallery:
     try:
-        volume = read_volume(case, results.dataset.get("modality", ""))
+        volume = read_volume(case, results.dataset.get("modality", ""), results.ignore)
     except UserError as error:
         return Gallery(case.name, rank, score, missing=str(error))
     planes = [draw(volume, plane, slices) for plane in volume.planes]

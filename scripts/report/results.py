@@ -11,6 +11,7 @@ from components.files import case_name
 from components.images.endings import is_volume
 
 from ..data.dataset import read_json
+from ..data.labelling import recorded
 from ..errors import UserError
 
 
@@ -58,6 +59,18 @@ class Results:
         return [labels[number] for number in sorted(labels, key=int) if number != "0"] or list(
             self.metrics.get("classes", {})
         )
+
+    @property
+    def classes(self) -> dict[str, tuple[int, ...]]:
+        """The labels of each class that is scored: its number, or those of a region."""
+        labelling = recorded(self.dataset)
+        numbered = {name: (number,) for number, name in enumerate(self.label_names, start=1)}
+        return dict(labelling.regions) or {n: v for n, v in numbered.items() if v != (labelling.ignore,)}
+
+    @property
+    def ignore(self) -> int | None:
+        """The label of voxels that are not scored; None where there is none."""
+        return recorded(self.dataset).ignore
 
     @property
     def flat(self) -> bool:

@@ -55,6 +55,7 @@ class Volume:
         prediction: predicted labels, rows × columns × slices.
         spacing: size of a voxel along the three axes, in mm or any other unit.
         flat: whether it is a picture.
+        ignore: label of the ground truth's voxels that are not scored; None where there is none.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Volume:
     prediction: np.ndarray
     spacing: tuple[float, float, float]
     flat: bool = False
+    ignore: int | None = None
 
     @property
     def planes(self) -> tuple[Plane, ...]:
@@ -107,20 +109,25 @@ class Volume:
         errors[predicted & ~present] = 1
         errors[present & ~predicted] = 2
         errors[predicted & present & (self.prediction != self.truth)] = 3
+        if self.ignore is not None:
+            errors[self.truth == self.ignore] = 0
         return errors
 
     def _labelled(self, plane: Plane) -> np.ndarray:
         others = tuple(axis for axis in range(3) if axis != plane.axis)
         labelled = (self.prediction > 0).sum(others)
-        return labelled if self.truth is None else labelled + (self.truth > 0).sum(others)
+        if self.truth is None:
+            return labelled
+        return labelled + ((self.truth > 0) & (self.truth != (self.ignore or 0))).sum(others)
 
 
-def read_volume(case: ScoredCase, modality: str = "") -> Volume:
+def read_volume(case: ScoredCase, modality: str = "", ignore: int | None = None) -> Volume:
     """Read a case and bring it on the grid of its image.
 
     Args:
         case: its files.
         modality: modality of the image, which says how it is windowed.
+        ignore: label of the ground truth's voxels that are not scored; None where there is none.
 
     Raises:
         UserError: if a file is missing or damaged, or the label or the prediction is on another grid.
@@ -136,6 +143,7 @@ def read_volume(case: ScoredCase, modality: str = "") -> Volume:
         read_labels(case.prediction, image.shape[:3]),
         spacing,
         flat=not is_volume(case.image),
+        ignore=ignore,
     )
 
 

@@ -122,3 +122,20 @@ def test_wrong_input_says_what_to_do(table):
         ScoreTable(["liver", "liver"])
     with pytest.raises(ValueError, match="list of different names"):
         ScoreTable("liver")
+
+
+def test_ignored_voxels_are_in_no_score():
+    table, free = (ScoreTable(["whole", "core"], regions=[[1, 2], [2]], ignore_label=3) for _ in range(2))
+    rng = np.random.default_rng(3)
+    prediction, truth = rng.integers(0, 3, (2, 8, 8))
+    ignored = rng.random((8, 8)) < 0.4
+    known = np.where(ignored, 3, truth)
+    table.add("a", prediction, known, (1.0, 2.0))
+    free.add("a", np.where(ignored, rng.integers(0, 3, (8, 8)), prediction), known, (1.0, 2.0))
+    assert table.csv() == free.csv()
+    for row, region in zip(table.rows, ([1, 2], [2]), strict=True):
+        p, t = (np.isin(labels, region) & ~ignored for labels in (prediction, truth))
+        assert row["strict_dice"] == pytest.approx(binary.dc(p, t))
+        assert row["strict_hd95_mm"] == pytest.approx(binary.hd95(p, t, (1, 2)))
+    with pytest.raises(ValueError, match=r"the ground truth of 'b' has labels \[4\], but the regions allow only"):
+        table.add("b", prediction, known + 1, (1.0, 2.0))

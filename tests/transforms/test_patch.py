@@ -119,3 +119,17 @@ def test_wrong_use():
         RandPatchd("image", "label", [4, 4], inner_size=[4])
     with pytest.raises(ValueError, match=r"shape \(2, 8, 8\).*one channel and 2 axes"):
         RandPatchd("image", "label", [4, 4])({"image": torch.rand(1, 8, 8), "label": torch.ones(2, 8, 8)})
+
+
+def test_patches_of_regions_and_of_known_voxels():
+    label = torch.full((1, 9, 9, 9), 5.0)
+    label[0, 2:7, 2:7, 2:7] = 0
+    label[0, 2, 2, 2], label[0, 6, 6, 6] = 1, 3
+    cut = patch(keys=["label"], spatial_size=(1, 1, 1), regions=[[1, 3], [3], [2]], ignore_label=5)
+    middles = [int(cut({"label": label, "foreground": True})["label"]) for _ in range(800)]
+    # The first region has both voxels, the second one of them, the third none.
+    assert np.bincount(middles, minlength=4) / 800 == pytest.approx([0, 0.25, 0, 0.75], abs=0.05)
+    others = {int(cut({"label": label})["label"]) for _ in range(300)}
+    assert 0 in others
+    assert 5 not in others
+    assert int(cut({"label": torch.full_like(label, 5), "foreground": True})["label"]) == 5

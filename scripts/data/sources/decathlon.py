@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.images.orientation import axcodes_of
-
 from ...errors import UserError
 from ..dataset import Dataset, read_json
 from ..labels import remap
 from ..layouts import ConversionPlan, Files, Layout, RawCase, held_out
 from ..output import Output
-from ..reading import naming, read_nifti, read_nifti_channels, same_shape
+from ..reading import naming, read_labels_of, read_nifti_channels
 from .abdomen_mri import SUFFIX, compact
 from .nnunet import Pairs, divided, find_pairs, label_names, split_words
 
@@ -38,11 +36,10 @@ class Convert:
     def __call__(self, case: RawCase, folder: Path) -> dict[str, Any]:
         """Volume with a file for each channel, intensities as in the file."""
         channels, image = read_nifti_channels(case.files["image"], case.axcodes)
-        labels, _ = read_nifti(case.files["label"], axcodes_of(image.affine))
+        labels = read_labels_of(case, image)
         with naming(case.files["image"]):
             channels = [compact(channel) for channel in channels]
         with naming(case.files["label"], case.files["image"]):
-            same_shape(channels[0], labels)
             labels = remap(labels, self.table)
         output = Output(folder)
         output.volume(case.part, case.name, channels, labels, image.affine)

@@ -8,7 +8,7 @@ from pathlib import Path
 from components.files import case_name
 
 from ...errors import UserError
-from ..dataset import read_json
+from ..labelling import Labelling, read_labels
 from ..labels import CLASSES, table_by_name
 from ..layouts import HELD_OUT, Files, RawCase, held_out, pairs
 from ..reading import naming
@@ -48,19 +48,26 @@ def label_names(dataset_json: Path) -> dict[int, str]:
     """Names of the classes by their number, from a dataset.json of either version.
 
     Raises:
+        UserError: if there is no such file, or it has no numbered classes, or regions or ignored voxels.
+    """
+    names, labelling = labels_of(dataset_json)
+    if not labelling.plain:
+        raise UserError(
+            f"{dataset_json}: it has regions or labels to be ignored, which this bundle has not: make one with new"
+        )
+    return names
+
+
+def labels_of(dataset_json: Path) -> tuple[dict[int, str], Labelling]:
+    """Names of the labels by their number, and what they mean.
+
+    Raises:
         UserError: if there is no such file, or it has no numbered classes.
     """
     if not dataset_json.is_file():
         raise UserError(f"{dataset_json} is missing: it names the classes")
     with naming(dataset_json):
-        labels = read_json(dataset_json).get("labels")
-        if not isinstance(labels, dict):
-            raise ValueError(f'"labels" is {labels!r}, but names and numbers of classes are needed')
-        numbers_first = all(str(key).isdigit() for key in labels)
-        named = {value: key for key, value in labels.items()} if numbers_first else labels
-        if strange := [name for name, value in named.items() if not str(value).isdigit()]:
-            raise ValueError(f"class {strange[0]!r} has the number {named[strange[0]]!r}, a whole number is needed")
-        return {int(value): str(name) for name, value in named.items()}
+        return read_labels(dataset_json)
 
 
 def label_table(

@@ -1,0 +1,1 @@
+"""Values measured on nnU-Net, kept as data of the tests."""
