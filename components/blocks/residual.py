@@ -8,7 +8,7 @@ from monai.networks.layers.factories import Norm
 from torch import Tensor, nn
 
 from ..kernels import instance_norm
-from ..kernels.layout import by_rows
+from ..kernels.layout import by_rows, trained_by_rows
 from ..kernels.workspace import give
 from .convolution import convolution
 from .upsample import Merged
@@ -60,17 +60,24 @@ class ResidualBlock(nn.Module):
         """(B, in_channels, *spatial) → (B, out_channels, *spatial / stride)."""
         out = _norm_activate(self.norm1, self.conv1(x))
         out = self.conv2(out, inplace=True)
-        shortcut = x if isinstance(self.shortcut, nn.Identity) else self.shortcut(x, self.inplace)
-        out = _norm_activate(self.norm2, out, shortcut)
+        projects = not isinstance(self.shortcut, nn.Identity)
+        shortcut = self.shortcut(x, self.inplace) if projects else x
+        out = _norm_activate(self.norm2, out, shortcut, projects)
         if shortcut is not x and not self.inplace:
             give(shortcut)
         return out
 
 
-def _norm_activate(norm: nn.Module, x: Tensor, residual: Tensor | None = None) -> Tensor:
-    """Apply the parameters of an instance norm, add the residual and activate; x is not used afterwards."""
-    backend = "auto" if by_rows(x) else "torch"
-    return instance_norm(x, norm.weight, norm.bias, residual, norm.eps, NEGATIVE_SLOPE, inplace=True, backend=backend)
+def _norm_activate(norm: nn.Module, x: Tensor, residual: Tensor | None = None, temporary: bool = False) -> Tensor:
+    """Apply the parameters of an instance norm, add the residual and activate; x is not used afterwards.
+
+    In training either x or the residual is kept for the backward pass: x, if the residual is temporary, that is, if
+    nothing else keeps it.
+    """
+    training = norm.training and trained_by_rows(x)
+    backend = "auto" if by_rows(x) or training else "torch"
+    inplace = not (training and temporary)
+    return instance_norm(x, norm.weight, norm.bias, residual, norm.eps, NEGATIVE_SLOPE, inplace, backend)
 
 
 def residual_blocks(

@@ -11,23 +11,26 @@ from torch.nn import functional as F
 
 from ..kernels.convolution import convolve
 from ..kernels.interpolated import convolve_interpolated
+from ..kernels.layout import trained_by_rows
+from ..kernels.merged import convolve_merged
 from ..kernels.workspace import in_workspace
 
 FEW = 1024
 """Voxels below which it takes as long to sum the weights of :class:`Merged` as it saves."""
 
 
-def upsample(x: Tensor, stride: Sequence[int], skip: Tensor | None = None) -> Tensor | Merged:
+def upsample(x: Tensor, stride: Sequence[int], skip: Tensor | None = None, training: bool = False) -> Tensor | Merged:
     """Interpolate ``x`` to the nearest neighbour and concatenate the skip, if there is one, behind its channels.
 
     Args:
         x: (B, C, *spatial).
         stride: factor for each axis.
         skip: (B, S, *spatial · stride), or None.
+        training: whether the network is in training mode.
 
     Returns:
-        (B, C, *spatial · stride), or (B, C + S, *spatial · stride) with a skip. Of a map that is not
-        tiny, it is not made in a workspace, but a :class:`Merged` is.
+        (B, C, *spatial · stride), or (B, C + S, *spatial · stride) with a skip. Of a map that is not tiny, it is not
+        made in a workspace, nor in training by rows, but a :class:`Merged` is.
 
     Example:
         >>> x, skip = torch.tensor([[[[1.0, 2.0]]]]), torch.zeros(1, 1, 1, 4)
@@ -35,7 +38,7 @@ def upsample(x: Tensor, stride: Sequence[int], skip: Tensor | None = None) -> Te
         tensor([[1., 1., 2., 2.],
                 [0., 0., 0., 0.]])
     """
-    if in_workspace() and x[0, 0].numel() >= FEW:
+    if (in_workspace() or (training and trained_by_rows(x))) and x[0, 0].numel() >= FEW:
         return Merged(x, tuple(stride), skip)
     x = F.interpolate(x, scale_factor=[float(factor) for factor in stride], mode="nearest")
     return x if skip is None else torch.cat([x, skip], 1)
@@ -63,6 +66,8 @@ class Merged:
             bias: of the convolution, (F).
             inplace: whether the result may overwrite the skip.
         """
+        if torch.is_grad_enabled():
+            return convolve_merged(self.coarse, self.stride, self.skip, weight, bias)
         channels = self.coarse.shape[1]
         if self.skip is None:
             return convolve_interpolated(self.coarse, self.stride, weight, bias)

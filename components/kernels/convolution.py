@@ -86,10 +86,15 @@ def convolution(
     ones, nought = [1] * len(stride), [0] * len(stride)
     if max(weight.shape[2:]) == 1:
         steps = tuple(slice(None, None, step) for step in stride)
-        return lambda x: F.linear(x[(..., *steps)].to(dtype).movedim(1, -1), weight.flatten(1), bias).movedim(-1, 1)
+        return lambda x: pointwise(x[(..., *steps)].to(dtype), weight, bias)
     if sliced and _has_onednn(dtype):
         return lambda x: torch.mkldnn_convolution(x.to(dtype), weight, bias, padding, stride, ones, 1)
     return lambda x: torch.convolution(x.to(dtype), weight, bias, stride, padding, ones, False, nought, 1)
+
+
+def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Convolution of channels-last maps by kernels of size 1, as a matrix product over the channels."""
+    return F.linear(x.movedim(1, -1), weight.flatten(1), bias).movedim(-1, 1)
 
 
 def _has_onednn(dtype: torch.dtype) -> bool:
@@ -98,14 +103,14 @@ def _has_onednn(dtype: torch.dtype) -> bool:
     return dtype == torch.float32 or (dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def slabs(batch: int, size: Sequence[int], voxel: int, most: int = SLAB) -> list[tuple[int, int, int]]:
+def slabs(batch: int, size: Sequence[int], voxel: int, most: int | None = None) -> list[tuple[int, int, int]]:
     """Cut a batch of maps into slabs.
 
     Args:
         batch: number of maps.
         size: of the space.
         voxel: bytes of the channels of a voxel.
-        most: bytes of a slab, unless a single plane has more.
+        most: bytes of a slab, unless a single plane has more; :data:`SLAB` by default.
 
     Returns:
         For each slab the sample, and begin and end along the first spatial axis.
@@ -114,6 +119,7 @@ def slabs(batch: int, size: Sequence[int], voxel: int, most: int = SLAB) -> list
         >>> slabs(1, (5, 1024, 1024), 8)
         [(0, 0, 2), (0, 2, 4), (0, 4, 5)]
     """
+    most = SLAB if most is None else most
     length = max(1, most // (voxel * math.prod(size[1:])))
     begins = itertools.product(range(batch), range(0, size[0], length))
     return [(sample, begin, min(begin + length, size[0])) for sample, begin in begins]

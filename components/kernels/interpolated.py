@@ -76,7 +76,7 @@ def convolve_interpolated(
     """
     dims, size, features, dtype = len(factor), x.shape[2:], weight.shape[0], convolution_dtype(x)
     axes = [axis(*numbers) for numbers in zip(weight.shape[2:], factor, strict=True)]
-    kernels = _phase_kernels(weight, axes)
+    kernels = phase_kernels(weight, axes)
     phases = kernels.shape[:dims]
     kernels, biases = kernels.flatten(0, dims), None if bias is None else bias.repeat(math.prod(phases))
     fine = [a * b for a, b in zip(size, factor, strict=True)]
@@ -92,12 +92,12 @@ def convolve_interpolated(
         slab = planes(x[sample : sample + 1], begin - first.before, end + first.after, margins)
         part = layer(slab)[0].movedim(0, -1).unflatten(-1, (-1, features))
         for index, phase in enumerate(itertools.product(*map(range, phases))):
-            place, numbers = _matched(places[sample, begin:end], part[..., index, :], phase, axes)
+            place, numbers = matched(places[sample, begin:end], part[..., index, :], phase, axes)
             place.copy_(numbers) if onto is None else place.add_(numbers)
     return y
 
 
-def _phase_kernels(weight: Tensor, axes: Sequence[Axis]) -> Tensor:
+def phase_kernels(weight: Tensor, axes: Sequence[Axis]) -> Tensor:
     """Sums of weights: (F, C, *kernel_size) to (*phases, F, C, *voxels met)."""
     for one in axes:
         weight = torch.tensordot(weight, one.taps.to(weight.dtype), dims=([2], [2]))  # appends phase and voxel
@@ -105,7 +105,7 @@ def _phase_kernels(weight: Tensor, axes: Sequence[Axis]) -> Tensor:
     return weight.permute(*range(2, 2 + 2 * dims, 2), 0, 1, *range(3, 3 + 2 * dims, 2))
 
 
-def _matched(places: Tensor, part: Tensor, phase: Sequence[int], axes: Sequence[Axis]) -> tuple[Tensor, Tensor]:
+def matched(places: Tensor, part: Tensor, phase: Sequence[int], axes: Sequence[Axis]) -> tuple[Tensor, Tensor]:
     """The places of a phase, of (d, factor, h, factor, w, factor, F), and its numbers, of (*spatial, F)."""
     where: list[slice | int] = []
     for position, (index, one) in enumerate(zip(phase, axes, strict=True)):

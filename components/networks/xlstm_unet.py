@@ -17,7 +17,7 @@ from ..blocks.convolution import convolution
 from ..blocks.residual import ResidualBlock, init_convolutions, residual_blocks
 from ..blocks.upsample import upsample
 from ..blocks.vil import ViLLayer
-from ..kernels.layout import by_rows, channels_last
+from ..kernels.layout import by_rows, channels_last, trains_by_rows
 from ..kernels.workspace import give, workspace
 from ..validation import check_choice
 from .inputs import plain
@@ -68,7 +68,7 @@ class UpBlock(nn.Module):
         """
         coarse = self.project(x)
         give(x)
-        merged = upsample(coarse, self.stride, skip if self.takes_skip else None)
+        merged = upsample(coarse, self.stride, skip if self.takes_skip else None, self.training)
         x = run_blocks(self.blocks, merged, self.use_checkpoint and self.training)
         give(coarse)
         give(skip)
@@ -244,7 +244,7 @@ class XLSTMUNet(nn.Module):
         self._check(x)
         checkpointing = self.use_checkpoint and self.training
         x = plain(x)
-        x = channels_last(x) if by_rows(x) else x
+        x = channels_last(x) if by_rows(x) or (self.training and trains_by_rows(x)) else x
         skips = []
         for blocks in self._encoder():
             x = run_blocks(blocks, x, checkpointing)

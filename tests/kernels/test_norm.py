@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from components.kernels import instance_norm, use_backend
+from components.kernels.layout import channels_last, memory_format
 from components.kernels.ops.instance_norm import numba as compiled
 from tests.kernels.graphs import namespaces
 
@@ -52,8 +53,7 @@ def test_float32_and_channels_last(shape):
     tensors = arguments(shape, torch.float32)
     expected = outputs("naive", [tensor.double() for tensor in tensors])
     assert_equal(outputs("numba", tensors), expected, 1e-6)
-    channels_last = torch.channels_last if len(shape) == 4 else torch.channels_last_3d
-    moved = [t.to(memory_format=channels_last) if t.ndim > 1 else t for t in tensors]
+    moved = [channels_last(t) if t.ndim > 1 else t for t in tensors]
     for result, same in zip(outputs("numba", tensors), outputs("numba", moved), strict=True):
         assert torch.equal(result, same)
 
@@ -110,6 +110,54 @@ def test_equals_pytorch_and_writes_in_place_only_where_it_may():
     y = instance_norm(last, weight, bias, residual, negative_slope=0.01, inplace=True, backend="numba")
     torch.testing.assert_close(y, expected)
     assert y.data_ptr() == last.data_ptr()
+
+
+def in_training(tensors):
+    """Result and gradients where the norm may overwrite what a convolution made, and the bytes kept for them."""
+    leaves = [None if tensor is None else tensor.detach().clone().requires_grad_() for tensor in tensors]
+    made = leaves[0].contiguous(memory_format=memory_format(leaves[0]))
+    kept = {}
+
+    def keep(tensor):
+        kept[tensor.data_ptr()] = tensor.nbytes
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        y = instance_norm(made, *leaves[1:], negative_slope=0.01, inplace=True, backend="numba")
+    dy = torch.randn(y.shape, generator=torch.Generator().manual_seed(7), dtype=torch.float64).to(y.dtype)
+    gradients = torch.autograd.grad(y, [leaf for leaf in leaves if leaf is not None], dy)
+    return [y, *gradients], sum(kept.values()), y.data_ptr() == made.data_ptr()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("residual", [True, False])
+def test_training_in_place_undoes_the_norm(shape, residual):
+    tensors = arguments(shape, torch.float64, residual)
+    results, kept, inplace = in_training(tensors)
+    assert_equal(results, outputs("naive", tensors), 1e-9)  # weights near 0 cost digits
+    assert inplace
+    maps = 2 if residual else 1
+    assert kept <= maps * tensors[0].nbytes + 4 * 8 * shape[0] * shape[1]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_training_keeps_the_input_where_the_norm_cannot_be_undone(dtype):
+    tensors = arguments((2, 8, 3, 4, 5), dtype, residual=False)
+    tensors[1][3] = 1e-5
+    results, kept, inplace = in_training(tensors)
+    expected = outputs("naive", [tensor.double() for tensor in tensors if tensor is not None] + [None])
+    tolerance = 1e-6 if dtype == torch.float32 else 2**-7
+    assert_equal(results[:3], expected[:3], tolerance)
+    assert not inplace
+    assert kept >= 2 * tensors[0].nbytes
+
+
+def test_training_in_place_in_bfloat16():
+    tensors = arguments((2, 8, 3, 4, 5), torch.bfloat16, residual=False)
+    tensors[1].abs_().add_(0.5)
+    results, _, inplace = in_training(tensors)
+    assert inplace
+    assert_equal(results, outputs("naive", [tensor.double() for tensor in tensors[:3]] + [None]), 2**-6)
 
 
 @pytest.mark.usefixtures("two_threads")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from components.blocks import patch_expand, upsample
-from components.kernels import backends, convolution, use_backend, workspace
+from components.kernels import backends, convolution, layout, use_backend, workspace
 from components.networks import load_published
 from tests.golden import FOLDER, GoldenCase
 
@@ -97,10 +97,26 @@ def assert_published(case, outputs):
 
 @every_back_end
 def test_outputs_and_gradients(case, network, forced):
+    with forcing(forced):
+        assert_differentiates_as_published(case, network)
+
+
+@pytest.mark.parametrize("case", [name for name in CASES if name.startswith("uxlstm")], indirect=True)
+def test_training_by_rows(case, network, monkeypatch):
+    """As large images train on a CPU: channels-last, norms in place, nothing merged; here small ones."""
+    monkeypatch.setattr(layout, "LARGE_INPUT", 0)
+    monkeypatch.setattr(upsample, "FEW", 0)
+    network.train()
+    try:
+        assert_differentiates_as_published(case, network)
+    finally:
+        network.eval()
+
+
+def assert_differentiates_as_published(case, network):
     case, _, ours = case
     x = case.input.double().requires_grad_()
-    with forcing(forced):
-        outputs = outputs_of(network, x)
+    outputs = outputs_of(network, x)
     assert_published(case, outputs)
     parameters = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
     gradients = torch.autograd.grad(case.loss_of(outputs), [x, *parameters.values()])

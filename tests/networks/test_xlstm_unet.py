@@ -3,9 +3,10 @@
 import pytest
 import torch
 
+from components.blocks import upsample
 from components.blocks.residual import ResidualBlock
 from components.blocks.vil import ViLLayer
-from components.kernels import use_backend
+from components.kernels import layout, use_backend
 from components.networks import XLSTMUNet
 
 SMALL = {
@@ -147,6 +148,48 @@ def test_initial_values():
     conv = network.stages[3][0].conv1
     assert not conv.bias.any()
     assert conv.weight.std().item() == pytest.approx((2 / (1 + 0.01**2) / (12 * 9)) ** 0.5, rel=0.05)
+
+
+def bytes_kept(network, x):
+    """What a training step keeps for its backward pass, parameters apart, and its gradients."""
+    network.zero_grad()
+    parameters = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
+    kept = {}
+
+    def keep(tensor):
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = (storage.nbytes(), tensor)  # the tensor as well, so that no address is used twice
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        outputs = network(x)
+    sum(output.square().mean() for output in outputs).backward()
+    gradients = {name: parameter.grad for name, parameter in network.named_parameters()}
+    return sum(size for address, (size, _) in kept.items() if address not in parameters), gradients
+
+
+@pytest.mark.parametrize("use_checkpoint", [False, True])
+def test_a_large_image_trains_by_rows_with_less_memory(use_checkpoint, monkeypatch):
+    torch.manual_seed(0)
+    arguments = {**SHAPES["3d, anisotropic"], "variant": "bot", "use_checkpoint": use_checkpoint}
+    network = XLSTMUNet(**arguments).double().train()
+    x = torch.randn(1, 2, 4, 32, 32, dtype=torch.float64)
+    plain, expected = bytes_kept(network, x)
+    monkeypatch.setattr(layout, "LARGE_INPUT", 0)
+    monkeypatch.setattr(upsample, "FEW", 0)
+    kept, gradients = bytes_kept(network, x)
+    assert kept <= (1.0 if use_checkpoint else 0.65) * plain
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradient, expected[name], rtol=1e-7, atol=1e-10, msg=name)
+
+
+def test_a_network_that_evaluates_overwrites_no_map(monkeypatch):
+    """With gradients, as for saliency maps, whose hooks keep maps."""
+    monkeypatch.setattr(layout, "LARGE_INPUT", 0)
+    network, maps = XLSTMUNet(**SMALL).eval(), []
+    network.stages[1][0].conv1.register_forward_hook(lambda module, inputs, y: maps.append((y, y.detach().clone())))
+    network(torch.randn(1, 2, 32, 48))
+    assert all(torch.equal(now, before) for now, before in maps)
 
 
 def test_heads_without_deep_supervision_are_kept_but_frozen():

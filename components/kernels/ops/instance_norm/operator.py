@@ -31,7 +31,8 @@ def instance_norm(
         residual: added before the activation, like x, or None.
         eps: added to the variance.
         negative_slope: from 0 (ReLU) to 1 (no activation).
-        inplace: whether x may be overwritten where no gradient is recorded; saves memory.
+        inplace: whether x may be overwritten; saves memory. Where a gradient is recorded, it is only if the result can
+            be undone, and if neither x is a leaf or a view nor its layout another than channels-last.
         backend: "auto" or a name from ``backends("instance_norm")``.
 
     Returns:
