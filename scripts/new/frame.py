@@ -65,7 +65,8 @@ def room_of(measurement: Measurement, memory: Memory, variant: str, planner: str
     """What patch and batch are measured by: a planner of nnU-Net, or None for our estimate of the memory."""
     classes = len(measurement.classes)
     if planner is not None:
-        return NnunetRoom(preset(planner), classes)
+        ignored = measurement.labelling.ignore is not None  # which nnU-Net counts as an output
+        return NnunetRoom(preset(planner), classes + ignored)
     channels = len(measurement.channels)
     return MemoryRoom(memory, lambda found, batch: xlstm_gib(found, batch, channels, classes, memory.mixed, variant))
 

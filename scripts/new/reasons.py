@@ -60,7 +60,7 @@ def memory_why(memory: Memory, planner: str | None) -> str:
 def normalisation_words(found: Normalisation) -> tuple[str, str]:
     """The normalisation, and its reason."""
     if found.kind == "by channel":
-        parts = [normalisation_words(channel)[0] for channel in found.channels]
+        parts = [normalisation_words(channel)[0].replace("each channel of ", "") for channel in found.channels]
         return "; ".join(f"channel {n}: {part}" for n, part in enumerate(parts)), "by the names of the channels"
     bounds = f"clipped to {found.low:g} … {found.high:g}"
     return {

@@ -7,10 +7,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from components.files import case_name, write_text
 
 from ..bundle.inference import InferenceBundle
+from ..data.labelling import IGNORE
 from .cases import Case
 
 CHANNEL = re.compile(r"_(\d{4})$")
@@ -67,7 +69,7 @@ def write_description(folder: Path, bundle: InferenceBundle, ending: str, overwr
     content = {
         "dataset.json": {
             "channel_names": {str(number): str(name) for number, name in channels.items()},
-            "labels": {name: number for number, name in bundle.labels.items()},
+            **_labels(bundle),
             "file_ending": ending,
         },
         "plans.json": {"label_manager": "LabelManager"},
@@ -75,3 +77,14 @@ def write_description(folder: Path, bundle: InferenceBundle, ending: str, overwr
     for name, values in content.items():
         if overwrite or not (folder / name).exists():
             write_text(folder / name, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+
+
+def _labels(bundle: InferenceBundle) -> dict[str, Any]:
+    """The labels as nnU-Net's dataset.json has them, with regions and ignored voxels."""
+    ignore = bundle.get("ignore_label")
+    ignored = {} if ignore is None else {IGNORE: ignore}
+    if not bundle.takes_regions:
+        return {"labels": {name: number for number, name in bundle.labels.items()} | ignored}
+    regions = {bundle.heads[channel]: list(labels) for channel, labels in enumerate(bundle.get("regions"))}
+    order = list(bundle.get("regions_class_order"))
+    return {"labels": {"background": 0, **regions, **ignored}, "regions_class_order": order}

@@ -11,7 +11,7 @@ from medpy.metric import binary
 from monai.metrics import compute_dice
 from monai.metrics.utils import get_edge_surface_distance
 
-from components.metrics import asd, dice, hd95, image_diagonal, jaccard
+from components.metrics import RegionPairs, asd, dice, hd95, image_diagonal, jaccard
 
 SPACINGS = {2: (0.7, 1.9), 3: (0.8, 1.5, 5.0)}
 
@@ -93,3 +93,23 @@ def test_different_shapes_are_named(function):
 def test_spacing_must_fit(spacing):
     with pytest.raises(ValueError, match="2 positive numbers"):
         hd95(np.ones((4, 4)), np.ones((4, 4)), spacing)
+
+
+@pytest.mark.parametrize(
+    ("region", "whole", "without_ignored"),
+    [
+        ([1], 0.2945205479452055, 0.3467741935483871),
+        ([2], 0.29152542372881357, 0.3412698412698413),
+        ([1, 2], 0.575809199318569, 0.676),
+    ],
+)
+def test_dice_is_that_of_nnunets_evaluation(region, whole, without_ignored):
+    """Numbers of compute_tp_fp_fn_tn of nnU-Net 2.8.1, for a region and with label 3 ignored."""
+    i, j, k = np.indices((9, 8, 7))
+    item = {
+        "label": torch.as_tensor((i * 3 + j * 5 + k * 2) // 4 % 4)[None],
+        "pred": torch.as_tensor((i * 5 + j * 3 + k * 7) // 9 % 3)[None],
+    }
+    for ignored, wanted in ((None, whole), (3, without_ignored)):
+        (prediction,), (truth,) = RegionPairs([region], ignored)([item])
+        assert dice(prediction.numpy(), truth.numpy()) == pytest.approx(wanted, abs=1e-9)

@@ -1,6 +1,7 @@
 """Names as nnU-Net has them, of channels and of label maps."""
 
 import json
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from scripts.errors import UserError
 from scripts.predict import InferenceBundle, predict
 from scripts.predict.cases import find_cases
-from scripts.predict.nnunet import by_channels
+from scripts.predict.nnunet import by_channels, write_description
 from scripts.predict.reading import load_case
 
 VOLUMES = "xlstm_abdomen_mri_3d"
@@ -69,3 +70,17 @@ def test_the_channels_of_a_datalist_are_one_case(ct, scans):
     (scans / "datalist.json").write_text(json.dumps({"test": items}))
     (case,) = find_cases(scans)[0]
     assert [path.name for path in case.files] == items[0]["image"]
+
+
+def test_regions_and_ignored_voxels_are_described_as_nnunet_has_them(tmp_path):
+    values = {"regions": [[1, 2], [2]], "regions_class_order": [1, 2], "ignore_label": 3}
+    bundle = SimpleNamespace(
+        takes={"channel_def": {"0": "MR"}}, takes_regions=True, heads={0: "whole", 1: "core"}, get=values.get
+    )
+    write_description(tmp_path, bundle, ".nii.gz", False)
+    assert json.loads((tmp_path / "dataset.json").read_text()) == {
+        "channel_names": {"0": "MR"},
+        "labels": {"background": 0, "whole": [1, 2], "core": [2], "ignore": 3},
+        "regions_class_order": [1, 2],
+        "file_ending": ".nii.gz",
+    }
