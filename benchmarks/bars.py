@@ -14,7 +14,7 @@ from components.blocks.vil import ViLLayer
 from scripts import kernel_cases
 from scripts.bench import kernels
 from scripts.bench.child import in_child
-from scripts.bench.models import BOT, ENC, MSVM, make, run
+from scripts.bench.models import BOT, ENC, MSVM, Subject, run
 from scripts.bench.networks import compare, peak_of
 from scripts.bench.session import Row, Session
 from scripts.bench.timing import median_ratio, once, synchronise
@@ -143,7 +143,7 @@ def measure_vil_share(session: Session) -> Iterator[Row]:
     """Time inside of the ViL layers of Enc 3D, by hooks around them."""
     row: Row = {"case": "forward", "name": ENC, "ours": True}
     try:
-        network, x = make(ENC, "mri", 1, None, session.settings)
+        network, x = Subject(ENC, "mri").make(session.settings)
         yield {**row, **share_inside(network, ViLLayer, x, session)}
     except Exception as error:  # too little memory
         yield {**row, "failed": reason(error)}
@@ -187,12 +187,14 @@ def measure_enc_memory(session: Session) -> Iterator[Row]:
     """Peak memory of a fresh process with a forward pass of Enc 3D."""
     row: Row = {"case": "forward", "name": ENC, "ours": True}
     try:
-        arguments = (ENC, "mri", "inference", 1, None, session.settings)
-        yield {**row, "peak_bytes": in_child(peak_of, *arguments, settings=session.settings)}
+        settings = session.settings
+        peak = in_child(peak_of, Subject(ENC, "mri"), "inference", settings, settings=settings)
+        yield {**row, "peak_bytes": peak}
     except Exception as error:  # too little memory
         yield {**row, "failed": reason(error)}
 
 
 def measure_pairs(session: Session, plan_name: str, names: Sequence[str], mode: str, batch: int) -> Iterator[Row]:
     """Time networks in turns; neither their memory nor their operations are measured."""
-    yield from compare(session, plan_name, names, mode, batch, build=build, only_times=True)
+    subjects = [Subject(name, plan_name, batch, build=build) for name in names]
+    yield from compare(session, subjects, mode, only_times=True)

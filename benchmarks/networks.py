@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from scripts.bench.models import BOT, ENC, MSVM, make, plan, run
+from scripts.bench.models import BOT, ENC, MSVM, Subject, run
 from scripts.bench.networks import compare
 from scripts.bench.session import Row, Session
 
@@ -27,25 +27,25 @@ def measure_msvm(session: Session) -> Iterator[Row]:
 def measure_mri(session: Session) -> Iterator[Row]:
     """xLSTM-UNet Bot and Enc and peers on patches of the MRI plan."""
     for mode in ("inference", "training"):
-        yield from _compare(session, "mri", (BOT, ENC, *PEERS), mode, 1)
+        yield from _compare(session, "mri", (BOT, ENC, *PEERS), mode)
 
 
 def measure_endoscopy(session: Session) -> Iterator[Row]:
     """xLSTM-UNet Bot and Enc and peers on pictures: the endoscopy plan at half its size."""
     size = session.settings.size((192, 320), None)
-    yield from _compare(session, "endoscopy", (BOT, ENC, *PEERS), "inference", 1, size)
+    yield from _compare(session, "endoscopy", (BOT, ENC, *PEERS), "inference", size=size)
 
 
 def measure_compile(session: Session) -> Iterator[Row]:
     """Our networks as they are and compiled by torch.compile, which needs a C++ compiler on a CPU."""
     settings = session.settings
     for name, plan_name, size in ((MSVM, "slices", None), (BOT, "mri", settings.size((24, 96, 128), None))):
-        shape = plan(plan_name, settings.quick).input(1, size)
-        case = f"{name}, forward, {' × '.join(map(str, shape))}"
+        subject = Subject(name, plan_name, size=size)
+        case = f"{name}, forward, {' × '.join(map(str, subject.shape(settings)))}"
         rows: dict[str, Row] = {
             kind: {"case": case, "name": kind, "ours": kind == COMPILED} for kind in (COMPILED, EAGER)
         }
-        network, x = make(name, plan_name, 1, size, settings)
+        network, x = subject.make(settings)
         compiled = torch.compile(network, backend=settings.size("inductor", "eager"))
         yield from session.timed(
             rows, {EAGER: run(network, x, "inference"), COMPILED: run(compiled, x, "inference")}, case
@@ -57,10 +57,11 @@ def _compare(
     plan_name: str,
     names: Sequence[str],
     mode: str,
-    batch: int,
-    size: Sequence[int] | None = None,
+    batch: int = 1,
+    size: tuple[int, ...] | None = None,
 ) -> Iterator[Row]:
-    yield from compare(session, plan_name, names, mode, batch, size, build, _operations)
+    subjects = [Subject(name, plan_name, batch, size, build) for name in names]
+    yield from compare(session, subjects, mode, _operations)
 
 
 def _operations(network: nn.Module, x: Tensor, mode: str) -> Row:

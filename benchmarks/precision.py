@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from scripts.bench.models import BOT, ENC, MSVM, prepare
+from scripts.bench.models import BOT, ENC, MSVM, Subject
 from scripts.bench.session import Row, Session
 from scripts.bundle.inference import InferenceBundle, load_weights
 from scripts.data.dataset import read_json
@@ -33,7 +33,7 @@ def measure(session: Session, networks: tuple[str, ...] = tuple(NETWORKS), agree
     """
     settings = session.settings
     for name in networks:
-        runs = {kind: prepare(name, NETWORKS[name], mode, 1, None, settings) for kind, mode in PRECISIONS.items()}
+        runs = {kind: Subject(name, NETWORKS[name]).run(settings, mode) for kind, mode in PRECISIONS.items()}
         rows: dict[str, Row] = {k: {"case": name, "name": k, "ours": k == "bfloat16"} for k in PRECISIONS}
         yield from session.timed(rows, runs, name)
     if agree and settings.weights is not None:

@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from scripts.bench.child import in_child
-from scripts.bench.models import BOT, ENC, MSVM, make, run
+from scripts.bench.models import BOT, ENC, MSVM, Subject, run
 from scripts.bench.session import Row, Session, Settings
 from scripts.errors import reason
 
@@ -52,7 +52,7 @@ def measure(session: Session) -> Iterator[Row]:
         session.tell(f"{name}, bytes of a step")
         try:
             row |= in_child(sent, name, plan_name, batch, settings, settings=settings)
-            network, x = make(name, plan_name, batch, None, settings)
+            network, x = Subject(name, plan_name, batch).make(settings)
             runs = {name: run(network, x, "training")}
         except Exception as error:  # too little memory
             yield {**row, "failed": reason(error)}
@@ -66,7 +66,7 @@ def sent(name: str, plan_name: str, batch: int, settings: Settings) -> dict[str,
     Returns:
         ``gradient_bytes``, all-reduced in each step, and ``buffer_bytes``, sent by the first process in each step.
     """
-    network, x = make(name, plan_name, batch, None, settings)
+    network, x = Subject(name, plan_name, batch).make(settings)
     counted = [0]
 
     def count(state, bucket):  # noqa: ANN001, ANN202 - PyTorch refuses annotations that are text

@@ -9,7 +9,7 @@ import torch
 from components import machine
 from components.kernels import backends
 from scripts import kernel_cases
-from scripts.bench.models import BOT, MSVM, prepare
+from scripts.bench.models import BOT, MSVM, Subject
 from scripts.bench.session import Row, Session
 from scripts.bench.timing import Run
 from scripts.errors import reason
@@ -41,7 +41,7 @@ def measure_size(session: Session) -> Iterator[Row]:
     settings = session.settings
     points = settings.size((64, 96, 128, 192, 256, 384, 512), (64, 96))
     makers = {
-        name: lambda n, name=name: prepare(name, "slices", "inference", 1, (n, n), settings, build)
+        name: lambda n, name=name: Subject(name, "slices", 1, (n, n), build).run(settings, "inference")
         for name in SLICE_NETWORKS
     }
     yield from _curve(session, "edge of the slice", points, makers)
@@ -52,7 +52,7 @@ def measure_batch(session: Session) -> Iterator[Row]:
     settings = session.settings
     points = settings.size((1, 2, 4, 8, 16), (1, 2))
     makers = {
-        name: lambda n, name=name: prepare(name, "slices", "inference", n, None, settings, build)
+        name: lambda n, name=name: Subject(name, "slices", n, build=build).run(settings, "inference")
         for name in SLICE_NETWORKS
     }
     yield from _curve(session, "slices in a batch", points, makers)
@@ -68,7 +68,8 @@ def measure_threads(session: Session) -> Iterator[Row]:
     def make(name: str) -> Callable[[int], Run]:
         def with_threads(threads: int) -> Run:
             chosen, size = plans[name]
-            return _threaded(prepare(name, chosen, "inference", 1, size, settings, build), threads, settings.threads)
+            subject = Subject(name, chosen, size=size, build=build)
+            return _threaded(subject.run(settings, "inference"), threads, settings.threads)
 
         return with_threads
 

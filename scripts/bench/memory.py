@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..errors import reason
 from .child import in_child
-from .models import BOT, ENC, MODES, MSVM, plan
+from .models import BOT, ENC, MODES, MSVM, Subject, plan
 from .networks import peak_of
 from .session import Row, Session
 
@@ -54,8 +54,8 @@ def measure(grid: Grid, session: Session) -> Iterator[Row]:
                 session.tell(f"{case}, batch {batch}, {mode}")
                 row: Row = {"case": case, "name": f"batch {batch}", "mode": mode, "batch": batch, "patch": patch}
                 try:
-                    arguments = (grid.name, grid.plan, mode, batch, size, settings)
-                    row["peak_bytes"] = in_child(peak_of, *arguments, settings=settings)
+                    subject = Subject(grid.name, grid.plan, batch, size)
+                    row["peak_bytes"] = in_child(peak_of, subject, mode, settings, settings=settings)
                 except Exception as error:  # too little memory
                     row["failed"] = reason(error)
                 yield row

@@ -157,40 +157,35 @@ def run(network: nn.Module, x: Tensor, mode: str) -> Run:
     return step
 
 
-def prepare(
-    name: str,
-    plan_name: str,
-    mode: str,
-    batch: int,
-    size: Sequence[int] | None,
-    settings: Settings,
-    build: Build = build,
-) -> Run:
-    """Make a network and an input, and return the run; the same seed gives the same weights and numbers.
+@dataclass(frozen=True)
+class Subject:
+    """A network on an input; the seed of the settings gives the same weights and numbers each time.
 
     Args:
         name: of the network.
-        plan_name: of its plan.
-        mode: one of :data:`MODES`.
+        plan: name of its plan, one of :data:`PLANS`.
         batch: images in the input.
         size: of the input; the planned one by default.
-        settings: device, seed, whether quick.
         build: makes the network.
     """
-    return run(*make(name, plan_name, batch, size, settings, "use_checkpoint" in mode, build), mode)
 
+    name: str
+    plan: str
+    batch: int = 1
+    size: tuple[int, ...] | None = None
+    build: Build = build
 
-def make(
-    name: str,
-    plan_name: str,
-    batch: int,
-    size: Sequence[int] | None,
-    settings: Settings,
-    use_checkpoint: bool = False,
-    build: Build = build,
-) -> tuple[nn.Module, Tensor]:
-    """Make a network and an input on the device; see :func:`prepare` and :func:`build`."""
-    torch.manual_seed(settings.seed)
-    chosen = plan(plan_name, settings.quick)
-    x = torch.randn(chosen.input(batch, size)).to(settings.device)
-    return build(name, chosen, size, use_checkpoint).to(settings.device), x
+    def shape(self, settings: Settings) -> tuple[int, ...]:
+        """Shape of the input."""
+        return plan(self.plan, settings.quick).input(self.batch, self.size)
+
+    def make(self, settings: Settings, use_checkpoint: bool = False) -> tuple[nn.Module, Tensor]:
+        """Make the network and the input on the device; errors as of :func:`build`."""
+        torch.manual_seed(settings.seed)
+        x = torch.randn(self.shape(settings)).to(settings.device)
+        network = self.build(self.name, plan(self.plan, settings.quick), self.size, use_checkpoint)
+        return network.to(settings.device), x
+
+    def run(self, settings: Settings, mode: str) -> Run:
+        """Make both, and return the run of a mode, one of :data:`MODES`."""
+        return run(*self.make(settings, "use_checkpoint" in mode), mode)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..errors import reason
 from .child import in_child, peak_bytes
-from .models import BOT, ENC, MSVM, NETWORKS, Build, build, make, plan, prepare, run
+from .models import BOT, ENC, MSVM, NETWORKS, Subject, run
 from .session import Row, Session, Settings
 
 TITLES = {"inference": "forward", "training": "training step"}
@@ -30,17 +30,13 @@ def measure(name: str, session: Session) -> Iterator[Row]:
     """
     network, plan_name, _ = CASES[name]
     for mode in TITLES:
-        yield from compare(session, plan_name, (network,), mode, 1)
+        yield from compare(session, [Subject(network, plan_name)], mode)
 
 
 def compare(
     session: Session,
-    plan_name: str,
-    names: Sequence[str],
+    subjects: Sequence[Subject],
     mode: str,
-    batch: int,
-    size: Sequence[int] | None = None,
-    build: Build = build,
     facts: Callable[[nn.Module, Tensor, str], Row] | None = None,
     only_times: bool = False,
 ) -> Iterator[Row]:
@@ -50,44 +46,31 @@ def compare(
 
     Args:
         session: how to measure.
-        plan_name: plan of the networks.
-        names: of the networks.
+        subjects: the networks, on inputs of one shape.
         mode: "inference" or "training".
-        batch: images in the input.
-        size: of the input; the planned one by default.
-        build: makes a network.
         facts: more of a row, from the network, the input and the mode.
         only_times: whether the memory is left out.
     """
     settings = session.settings
-    shape = plan(plan_name, settings.quick).input(batch, size)
-    case = f"{TITLES[mode]}, {' × '.join(map(str, shape))}"
-    rows: dict[str, Row] = {name: {"case": case, "name": name, "ours": name in NETWORKS} for name in names}
+    case = f"{TITLES[mode]}, {' × '.join(map(str, subjects[0].shape(settings)))}"
+    rows: dict[str, Row] = {}
     runs = {}
-    for name, row in rows.items():
-        session.tell(f"{name}, {case}")
+    for subject in subjects:
+        row = rows[subject.name] = {"case": case, "name": subject.name, "ours": subject.name in NETWORKS}
+        session.tell(f"{subject.name}, {case}")
         try:
             if not only_times:
-                arguments = (name, plan_name, mode, batch, size, settings, build)
-                row["peak_bytes"] = in_child(peak_of, *arguments, settings=settings)
-            network, x = make(name, plan_name, batch, size, settings, build=build)
+                row["peak_bytes"] = in_child(peak_of, subject, mode, settings, settings=settings)
+            network, x = subject.make(settings)
             if facts is not None:
                 row |= facts(network, x, mode)
-            runs[name] = run(network, x, mode)
+            runs[subject.name] = run(network, x, mode)
         except Exception as error:  # a network that does not take the size, or the memory
             row["failed"] = reason(error)
     yield from session.timed(rows, runs, case)
 
 
-def peak_of(
-    name: str,
-    plan_name: str,
-    mode: str,
-    batch: int,
-    size: Sequence[int] | None,
-    settings: Settings,
-    build: Build = build,
-) -> int | None:
-    """Peak memory of a process that runs a network once; see :func:`scripts.bench.models.prepare`."""
-    prepare(name, plan_name, mode, batch, size, settings, build)()
+def peak_of(subject: Subject, mode: str, settings: Settings) -> int | None:
+    """Peak memory of a process that runs a network once."""
+    subject.run(settings, mode)()
     return peak_bytes(settings.device)

@@ -15,6 +15,7 @@ from components import __version__
 from components.files import write_text
 
 from ..errors import UserError
+from .labels import CLASSES
 
 PARTS = ("training", "validation", "test")
 FOLDERS = {"image": "images", "label": "labels", "instances": "instances"}
@@ -109,6 +110,28 @@ class Dataset:
         """Write ``datalist.json`` and ``dataset.json`` into a folder that holds the images and labels already."""
         for name, content in (("datalist", self.lists), ("dataset", self.record())):
             write_text(folder / f"{name}.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def synthetic(name: str, bundle: str, module: str, of: str, **described: Any) -> Dataset:
+    """The description of images that a generator of ours draws.
+
+    Args:
+        name: of the data set.
+        bundle: the bundle that it is for.
+        module: name of the generator's module.
+        of: what scores on it say nothing about.
+        described: further arguments of :class:`Dataset`: description, modality, split, details.
+    """
+    return Dataset(
+        name=name,
+        bundle=bundle,
+        source=f"scripts/data/{module.rpartition('.')[2]}.py of scanseg",
+        licence="Apache-2.0",
+        labels=CLASSES[bundle],
+        synthetic=True,
+        caution=f"These images are synthetic: this is a demonstration, and its scores say nothing about {of}.",
+        **described,
+    )
 
 
 def read_json(path: Path) -> Any:

@@ -15,8 +15,7 @@ from scipy import ndimage
 from components.images.intensities import unit_range
 from components.images.orientation import unknown_grid
 
-from .dataset import Dataset
-from .labels import CLASSES
+from .dataset import Dataset, synthetic
 from .output import Output
 
 NAME = "Synthetic cardiac MR sample"
@@ -72,19 +71,16 @@ def build(folder: Path) -> Dataset:
     Returns:
         The description, with the lists of what was written.
     """
-    dataset = Dataset(
-        name=NAME,
-        bundle=BUNDLE,
+    dataset = synthetic(
+        NAME,
+        BUNDLE,
+        __name__,
+        of="real hearts",
         description="Synthetic: short-axis slices of hearts at end diastole (ED) and end systole (ES), drawn by a "
         "generator, not measured. The labels are exact.",
         modality="MR",
-        source="scripts/data/synthetic_cardiac.py of scanseg",
-        licence="Apache-2.0",
-        labels=CLASSES[BUNDLE],
         split="By synthetic patient: " + "; ".join(f"{part} {_listed(n)}" for part, n in PATIENTS.items())
         + ". Training items are single slices, the others are volumes.",
-        synthetic=True,
-        caution="These images are synthetic: this is a demonstration, and its scores say nothing about real hearts.",
         details={"spacing": "1.5 × 1.5 × 10 mm", "intensities": "each volume scaled to [0, 1]"},
     )  # fmt: skip
     affine = unknown_grid(np.zeros((PIXELS, PIXELS, SLICES)), "PLS").affine @ np.diag([*SPACING, 1.0])

@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from .dataset import Dataset
-from .labels import CLASSES
+from .dataset import Dataset, synthetic
 from .output import Output
 
 NAME = "Synthetic endoscopy sample"
@@ -105,18 +104,15 @@ def build(folder: Path) -> Dataset:
         f"{part} " + " ".join(str(sequence.number) for sequence in SEQUENCES if sequence.part == part)
         for part in ("training", "validation", "test")
     )
-    dataset = Dataset(
-        name=NAME,
-        bundle=BUNDLE,
+    dataset = synthetic(
+        NAME,
+        BUNDLE,
+        __name__,
+        of="real surgery",
         description="Synthetic: frames of surgical instruments over tissue, drawn by a generator, not filmed. The "
         "labels are exact.",
         modality="endoscopy",
-        source="scripts/data/synthetic_endoscopy.py of scanseg",
-        licence="Apache-2.0",
-        labels=CLASSES[BUNDLE],
         split=f"By synthetic video: {videos}.",
-        synthetic=True,
-        caution="These images are synthetic: this is a demonstration, and its scores say nothing about real surgery.",
         details={"spacing": "none", "intensities": "RGB, 8 bits"},
     )
     output = Output(folder)

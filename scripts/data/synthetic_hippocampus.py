@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from .dataset import Dataset
-from .labels import CLASSES
+from .dataset import Dataset, synthetic
 from .output import Output
 
 NAME = "Synthetic hippocampus sample"
@@ -32,17 +31,14 @@ def build(folder: Path) -> Dataset:
     Returns:
         The description, with the lists of what was written.
     """
-    dataset = Dataset(
-        name=NAME,
-        bundle=BUNDLE,
+    dataset = synthetic(
+        NAME,
+        BUNDLE,
+        __name__,
+        of="patients",
         description="Bent rods in noise with an anterior and a posterior part, drawn by a generator.",
         modality="MR",
-        source="scanseg, scripts/data/synthetic_hippocampus.py",
-        licence="Apache-2.0",
-        labels=CLASSES[BUNDLE],
         split="Four volumes are training, one is validation, two are test.",
-        synthetic=True,
-        caution="These volumes are synthetic: this is a demonstration, and its scores say nothing about patients.",
         details={"spacing": "1 mm", "intensities": "0 to about 1000"},
     )
     output = Output(folder)

@@ -18,8 +18,8 @@ from types import ModuleType
 HIDDEN = ("components", "scanseg", "scripts")
 
 
-class OneCopy:
-    """A finder for ``sys.meta_path``.
+class OnlyFrom:
+    """A finder for ``sys.meta_path``: the opposite of that of an installation, which this process must not import.
 
     Args:
         folder: where the one copy of ``components`` is.
@@ -44,7 +44,7 @@ class OneCopy:
 def main(words: Sequence[str]) -> None:
     """Hide other copies, then run a module or a file as the main program."""
     folder, what, *arguments = words
-    sys.meta_path.insert(0, OneCopy(folder))
+    sys.meta_path.insert(0, OnlyFrom(folder))
     sys.dont_write_bytecode = True
     sys.argv = [what, *arguments]
     if what.endswith(".py"):

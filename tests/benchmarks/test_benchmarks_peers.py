@@ -9,7 +9,7 @@ from benchmarks.bundles import RECIPES, own_network, training_overrides
 from benchmarks.peers import PEERS, build
 from components.validation import check_choice
 from scripts.bench.bundles import config
-from scripts.bench.models import BOT, ENC, MSVM, plan, prepare
+from scripts.bench.models import BOT, ENC, MSVM, Subject, plan
 from scripts.bench.session import Session, Settings
 
 QUICK = Settings(repeats=2, quick=True)
@@ -25,7 +25,7 @@ QUICK = Settings(repeats=2, quick=True)
 )
 def test_all_give_logits_of_the_size_of_the_input(name, plan_name):
     found = plan(plan_name, quick=True)
-    logits = prepare(name, plan_name, "inference", 1, None, QUICK, build)()
+    logits = Subject(name, plan_name, build=build).run(QUICK, "inference")()
     assert logits.shape == (1, found.out_channels, *found.patch_size)
 
 

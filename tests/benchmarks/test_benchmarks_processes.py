@@ -6,7 +6,7 @@ from made_records import record, row
 
 from benchmarks.processes import efficiency, sent
 from benchmarks.tables import tables
-from scripts.bench.models import BOT, MSVM, make
+from scripts.bench.models import BOT, MSVM, Subject
 from scripts.bench.session import Settings
 
 QUICK = Settings(quick=True)
@@ -14,7 +14,7 @@ QUICK = Settings(quick=True)
 
 @pytest.mark.parametrize(("name", "plan"), [(MSVM, "slices"), (BOT, "mri")])
 def test_a_step_exchanges_one_number_for_each_parameter(name, plan):
-    network, _ = make(name, plan, 1, None, QUICK)
+    network, _ = Subject(name, plan).make(QUICK)
     parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
     found = sent(name, plan, 1, QUICK)
     assert found["gradient_bytes"] == 4 * parameters

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from components.networks import XLSTMUNet
-from scripts.bench.models import BOT, ENC, MODES, MSVM, build, plan, prepare, run
+from scripts.bench.models import BOT, ENC, MODES, MSVM, Subject, build, plan, run
 from scripts.bench.session import Settings
 
 QUICK = Settings(repeats=2, quick=True)
@@ -40,7 +40,7 @@ def test_modes(mode):
 
 
 def test_same_seed_gives_the_same_network():
-    first, again = (prepare(MSVM, "slices", "inference", 1, None, QUICK)() for _ in range(2))
+    first, again = (Subject(MSVM, "slices").run(QUICK, "inference")() for _ in range(2))
     assert torch.equal(first, again)
 
 
