@@ -164,7 +164,7 @@ class Checkpoints:
     def _begin(self) -> None:
         if self.last.exists() and idist.get_rank() == 0:
             logger.warning(
-                "%s of an earlier training is replaced after the first epoch: --resume true goes on from it instead",
+                "%s of an earlier training is replaced after the first epoch: --resume true continues from it instead",
                 self.last.path,
             )
         if self.pretrained is not None:
@@ -215,7 +215,7 @@ class Checkpoints:
             where = f"in the validation of epoch {epoch}" if iterations == length else where
         if idist.get_rank() == 0:
             logger.warning(
-                "ended by %s %s: %s has all that was done; --resume true goes on from it",
+                "ended by %s %s: %s has all that was done; --resume true continues from it",
                 signal.Signals(signalled).name,
                 where,
                 self.last.path,

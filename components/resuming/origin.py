@@ -78,7 +78,7 @@ def check_origin(state: Mapping[str, Any], network: nn.Module, now: Mapping[str,
     theirs, ours = before.get("optimizer"), now["optimizer"]
     if theirs is not None and theirs != ours:
         raise ValueError(
-            f"{path} is of a training with {theirs}, but this one has {ours}: go on with {theirs}, as the first "
+            f"{path} is of a training with {theirs}, but this one has {ours}: continue with {theirs}, as the first "
             f"command had it, {ANEW}"
         )
     if before.get("data") and now["data"] and before["data"]["sha256"] != now["data"]["sha256"]:
@@ -109,13 +109,13 @@ def check_optimizer(
         had = {name for group in theirs for name in group} - set(optimizer.defaults) - {"params", "initial_lr"}
         raise ValueError(
             f"{path} is of a training with another optimizer, which has {_listed(had)}, but this one has "
-            f"{type(optimizer).__name__} with {_listed(missing)}: go on with the optimizer of the first command, {ANEW}"
+            f"{type(optimizer).__name__} with {_listed(missing)}: continue with that of the first command, {ANEW}"
         )
     sizes, own_sizes = ([len(group["params"]) for group in groups] for groups in (theirs, ours))
     if sizes != own_sizes:
         raise ValueError(
             f"{path} has an optimizer of {' + '.join(map(str, sizes))} parameters, but this training has "
-            f"{' + '.join(map(str, own_sizes))}: go on with the settings of the first command, {ANEW}"
+            f"{' + '.join(map(str, own_sizes))}: continue with the settings of the first command, {ANEW}"
         )
 
 
@@ -127,8 +127,8 @@ def _check_network(saved: Mapping[str, Tensor], network: nn.Module, name: str, p
         raise ValueError(
             f"{path} is of another network: {name} with {len(saved)} tensors, but this training has "
             f"{type(network).__name__} with {len(ours)}; {len(differing)} differ, such as {first} ("
-            f"{_shape(saved, first)} there, {_shape(ours, first)} here): go on with the settings that it was trained "
-            f"with, {ANEW}"
+            f"{_shape(saved, first)} there, {_shape(ours, first)} here): continue with the settings that it was "
+            f"trained with, {ANEW}"
         )
 
 

@@ -60,7 +60,7 @@ class StateFile:
             self._loaded = path
             if path == self.previous and idist.get_rank() == 0:
                 reason = f"damaged: {damaged[0]}" if damaged else f"there is no {self.path}"
-                logger.warning("%s; going on from the state before it, %s", reason, path)
+                logger.warning("%s; resuming from the state before it, %s", reason, path)
             return state
         if damaged:
             raise ValueError(

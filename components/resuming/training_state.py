@@ -126,15 +126,15 @@ class TrainingState:
         if "scaler" in state and self.trainer.scaler is not None:
             self.trainer.scaler.load_state_dict(state["scaler"])
         if epochs >= self.trainer.state.max_epochs:
-            return f"{path} has {epochs} epochs already: give --max_epochs above {epochs} to go on"
+            return f"{path} has {epochs} epochs already: give --max_epochs above {epochs} to continue"
         if self.early_stop is not None and 0 < self.early_stop.patience <= self.early_stop.counter:
             return (
                 f"{path} was stopped after {self.early_stop.counter} validations without a better one: give "
-                f"--patience above {self.early_stop.counter}, or 0, to go on"
+                f"--patience above {self.early_stop.counter}, or 0, to continue"
             )
         self._restore_place(state, epochs, iterations)
         done = f"epoch {epochs}" + (f" and {iterations} of {length} iterations of the next" if iterations else "")
-        logger.info("going on from %s, after %s", path, done)
+        logger.info("resuming from %s, after %s", path, done)
         return ""
 
     @functools.cached_property

@@ -143,7 +143,7 @@ def _fill(url: str, partial: Path, size: int) -> None:
             error = found
         if attempt == ATTEMPTS - 1:
             done = partial.stat().st_size if partial.is_file() else 0
-            hint = f"{done} of {size} bytes are kept: the same command goes on from there" if done else "try again"
+            hint = f"{done} of {size} bytes are kept: the same command continues from there" if done else "try again"
             raise UserError(f"{_told(url, error)}; {hint}") from error
 
 

@@ -51,7 +51,7 @@ def test_one_of_two_processes_is_killed_then_one_signalled(server, samples, tmp_
     runs = pair(server, commands[1], tmp_path, "", stop_after(2))
     assert [run.wait() for run in runs] == [143, 143]
     assert ["ended by SIGTERM after iteration 1 of 3 in epoch 3" in run.text() for run in runs] == [True, False]
-    assert "going on from" in runs[0].text()
+    assert "resuming from" in runs[0].text()
 
     assert [run.wait() for run in pair(server, commands[1], tmp_path)] == [0, 0]
     same_files(tmp_path / "parts", tmp_path / "whole")
@@ -86,7 +86,7 @@ def test_launcher_starts_again_and_is_ended(samples, bundle, tmp_path, full, tri
     ended = python(*LAUNCHER, *disturbed, cwd=tmp_path, check=False)
     assert ended.returncode != 0
     assert (tmp_path / "killed").exists()
-    assert ended.stdout.count("going on from") == 1  # after the restart
+    assert ended.stdout.count("resuming from") == 1  # after the restart
     assert "after iteration 2 of 3 in epoch 3" in ended.stdout
     assert ended.stdout.count("ended by SIGTERM") == 1
     python(*LAUNCHER, *disturbed, cwd=tmp_path)

@@ -109,7 +109,7 @@ def test_signal(server, samples, bundle, whole, tmp_path, full, tried, sent, wor
         run.send(sent, group=workers > 0)
         if run.wait() == 128 + sent:
             (line,) = re.findall(rf"ended by {sent.name} .*", run.text())
-            assert line.endswith("--resume true goes on from it")
+            assert line.endswith("--resume true continues from it")
             assert "Traceback" not in run.text()
             stopped += 1
             run = server.start(command, work, SLOW)
@@ -201,7 +201,7 @@ def test_damaged_state(server, samples, bundle, whole, tmp_path, full, tried):
     last.path.write_bytes(content[:-1000])
     run = server.start(words(bundle, samples(bundle), tmp_path, resume="true"), tmp_path)
     assert run.wait() == 0, run.text()
-    assert len(re.findall(r"damaged: .*last.pt \(.*going on from the state before it", run.text())) == 1
+    assert len(re.findall(r"damaged: .*last.pt \(.*resuming from the state before it", run.text())) == 1
     same_files(tmp_path, expected)
 
 

@@ -174,7 +174,7 @@ def test_line_says_how_to_go_on(tmp_path, caplog):
     (line,) = (record.message for record in caplog.records if record.levelno == logging.WARNING)
     assert line == (
         f"ended by SIGTERM after iteration 2 of 3 in epoch 2: {tmp_path / 'models' / 'last.pt'} has all that was done; "
-        "--resume true goes on from it"
+        "--resume true continues from it"
     )
 
 
@@ -234,7 +234,7 @@ def test_state_before_the_damaged_one(tmp_path, whole, caplog, damage):
     rest.run()
     assert len(rest.seen) == 3 * (EPOCHS - 2)
     assert unchanged == [True]  # the damaged one does not take the place of the one before
-    lines = [record.message for record in caplog.records if "going on from the state before it" in record.message]
+    lines = [record.message for record in caplog.records if "resuming from the state before it" in record.message]
     assert len(lines) == 1
     assert str(last) in lines[0]
     same_files(tmp_path, whole(0, None)[0])
@@ -263,7 +263,7 @@ def test_state_of_another_network(tmp_path):
     other.network.add_module("more", nn.Linear(1, 1))
     told = (
         r"last.pt is of another network: (\w+) with (\d+) tensors, but this training has \1 with \d+; 2 differ, such "
-        r"as more.weight \(none there, 1 × 1 here\): go on with the settings"
+        r"as more.weight \(none there, 1 × 1 here\): continue with the settings"
     )
     with pytest.raises(ValueError, match=told) as error:
         other.run()
@@ -283,7 +283,7 @@ def test_state_of_another_optimizer(tmp_path, known):
     kind = torch.optim.RMSprop
     assert begun != kind.__name__
     other.checkpoints.state.optimizer = kind(other.network.parameters())
-    told = f"of a training with {begun}, but this one has RMSprop: go on with {begun}"
+    told = f"of a training with {begun}, but this one has RMSprop: continue with {begun}"
     with pytest.raises(ValueError, match=told if known else "another optimizer, .*but this one has RMSprop with alpha"):
         other.run()
 

@@ -209,7 +209,7 @@ def test_the_next_command_goes_on_where_the_last_one_stopped(zoo, served, fetch,
     served.cuts = [len(served.files["/zoo/model_zoo.json"]), *[cut] * ATTEMPTS]
     status, _, errors = fetch("tiny", "--index", index)
     assert status == 2
-    assert "bytes are kept: the same command goes on from there" in errors
+    assert "bytes are kept: the same command continues from there" in errors
     assert not (tmp_path / "out" / "tiny").exists()
     served.asked.clear()
     assert fetch("tiny", "--index", index)[0] == 0
