@@ -105,10 +105,10 @@ def rivals(
 
 
 def _run(folder: Path, settings: Json, names: Sequence[str], seeds: int, python: str, docs: Path | None) -> Json:
-    bundles = _bundles(folder, settings, names)
     record: Json = {}
     for seed in range(seeds):
         for name in names:
+            bundles = _bundles(folder, settings, rival(name).base)
             place = folder / name / f"seed{seed}"
             if not complete(place):
                 print(f"{name}, seed {seed}: {place}", flush=True)
@@ -175,11 +175,11 @@ def _spec(place: Path, name: str, seed: int, settings: Json, bundles: dict[str, 
     return spec
 
 
-def _bundles(folder: Path, settings: Json, names: Sequence[str]) -> dict[str, Path]:
+def _bundles(folder: Path, settings: Json, needed: str) -> dict[str, Path]:
     """The bundles by base, made where they are missing; "made" is the one whose data folder the networks share."""
     found: dict[str, Path] = {}
     for base, kinds in BASES.items():
-        if base != "xlstm" and base not in {rival(name).base for name in names}:
+        if base not in ("xlstm", needed):
             continue
         if settings["instances"] not in kinds:
             raise UserError(f"{base} has no bundle for objects: leave it out of --networks")
