@@ -32,6 +32,8 @@ COMMANDS: Table = {
         "export": Command(".federated.export:export", "write the job of a federated training", bare=1),
     },
     "report": Command(".report.command:report", "make report.html from the output of an evaluation"),
+    "postprocess": Command(".folds.postprocess:postprocess", "keep largest components where it helps", bare=1),
+    "compare": Command(".folds.compare:compare", "compare bundles by their folds, and pairs of them", bare=1),
     "weights": {
         "convert": Command(".weights.convert:convert", "turn a published checkpoint into weights of a bundle"),
         "inspect": Command(".weights.inspect:inspect", "list what is in a file of weights, running none", bare=1),

@@ -9,7 +9,7 @@ from .next_step import NextStep
 from .progress import Progress
 from .record import RunRecord
 from .scores import ScoreWriter
-from .weights import StrictCheckpointLoader
+from .weights import StrictCheckpointLoader, weight_files
 
 __all__ = [
     "Checkpoints",
@@ -22,4 +22,5 @@ __all__ = [
     "ScoreWriter",
     "SkipBadSteps",
     "StrictCheckpointLoader",
+    "weight_files",
 ]

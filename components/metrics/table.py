@@ -107,7 +107,8 @@ class ScoreTable:
 
         Returns:
             ``cases`` (a number), ``spacing`` and ``conventions`` (what the numbers mean), ``scores`` (convention →
-            names of its scores), ``classes`` (name → convention → score) and ``mean`` (convention → score; where the
+            names of its scores), ``within_cases`` (see :class:`components.metrics.Scoring`), ``classes`` (name →
+            convention → score) and ``mean`` (convention → score; where the
             scoring says so, over the classes of a case and then over the cases). ``counted`` beside the strict scores
             is the number of cases in them.
         """
@@ -118,6 +119,7 @@ class ScoreTable:
             "spacing": self.scoring.spacing,
             "conventions": self.scoring.descriptions(),
             "scores": {convention: list(scores) for convention, scores in columns.items()},
+            "within_cases": list(self.scoring.within_cases),
             "classes": classes,
             "mean": {
                 convention: {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -23,11 +24,12 @@ _NUMPY_SCALARS = [
 _NUMPY_DTYPES = [np.dtype, *(type(np.dtype(kind)) for kind in ("float32", "float64", "int32", "int64", "bool"))]
 
 
-def read_checkpoint(path: str | PathLike[str]) -> dict[str, Any]:
+def read_checkpoint(path: str | PathLike[str], mapped: bool = False) -> dict[str, Any]:
     """Read a checkpoint file of tensors, numbers, strings and containers; no code in it is ever executed.
 
     Args:
         path: a file written by ``torch.save``.
+        mapped: leave the tensors on the disk until they are used; they take no memory of their own.
 
     Returns:
         What the file holds, on the CPU.
@@ -41,7 +43,7 @@ def read_checkpoint(path: str | PathLike[str]) -> dict[str, Any]:
         raise FileNotFoundError(f"no checkpoint at {path}: give the path of a downloaded .pth, .ckpt or .pt file")
     try:
         with torch.serialization.safe_globals([*_NUMPY_SCALARS, *_NUMPY_DTYPES]):
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and zipfile.is_zipfile(path))
     except OSError:
         raise
     except Exception as error:  # PyTorch's own words advise to execute what is in the file

@@ -20,13 +20,14 @@ FOLDER = 0x10
 """Mark of a folder in a zip: PyTorch reads nothing of what has it, and leaves a tensor as the memory was."""
 
 
-def read_weights(path: str | PathLike[str]) -> dict[str, Tensor]:
+def read_weights(path: str | PathLike[str], mapped: bool = False) -> dict[str, Tensor]:
     """The tensors of ``model.pt`` (weights), of ``last.pt`` (the state of a training) or of another checkpoint.
 
     Only tensors and plain values are read from the file.
 
     Args:
         path: the file, which exists.
+        mapped: leave the tensors on the disk until they are used; they take no memory of their own.
 
     Returns:
         Tensors by name, on the CPU.
@@ -36,7 +37,7 @@ def read_weights(path: str | PathLike[str]) -> dict[str, Tensor]:
     """
     path = Path(path)
     _check_sums(path)
-    content = read_checkpoint(path)
+    content = read_checkpoint(path, mapped)
     held = (
         content[name] for name in HOLDERS if isinstance(content, Mapping) and isinstance(content.get(name), Mapping)
     )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from monai.bundle import ConfigParser
+from monai.inferers import Inferer
 from torch import nn
 
+from components.handlers.weights import ensemble, weight_files
 from components.handlers.weights import load_weights as fill
 from components.validation import check_choice
 
@@ -149,8 +152,26 @@ class InferenceBundle:
         loaders = [h for h in self.parser.config.get("handlers", []) if "CheckpointLoader" in h.get("_target_", "")]
         if loaders:
             place = self.parser.config["handlers"].index(loaders[0])
-            return Path(self.parser.get_parsed_content(f"handlers#{place}#load_path"))
+            files = self.parser.get_parsed_content(f"handlers#{place}#load_path")
+            return Path(files if isinstance(files, str) else files[0])
         return self.root / "models" / "model.pt"
+
+    def weights(self, files: str | Path | Sequence[str | Path] | None = None, folds: Any = None) -> list[Path]:
+        """The files of weights to use, several for an average.
+
+        Args:
+            files: paths, also with commas between them; by default the one that the config loads.
+            folds: "all" or numbers of folds, whose weights are in the bundle's ``ckpt_dir``.
+
+        Raises:
+            UserError: as of :func:`components.handlers.weight_files`.
+        """
+        if files is None and folds is None:
+            return [self.default_weights]
+        try:
+            return [Path(path) for path in weight_files(self.get("ckpt_dir", self.root / "models"), files, folds)]
+        except (ValueError, FileNotFoundError) as error:
+            raise UserError(f"--{'folds' if files is None else 'weights'}: {error}") from error
 
     def get(self, key: str, default: Any = None) -> Any:
         """Content of an id of the config, made ready."""
@@ -198,13 +219,45 @@ def load_weights(network: nn.Module, path: Path, bundle: InferenceBundle) -> str
     Raises:
         UserError: if the file is missing or damaged, or any tensor does not fit.
     """
+    with _telling(path, bundle):
+        fill(network, path, bundle.name)
+    return hexdigest(path)
+
+
+def load_ensemble(
+    inferer: Inferer, network: nn.Module, paths: Sequence[Path], bundle: InferenceBundle
+) -> tuple[Inferer, list[str]]:
+    """Let an inferer average over several files of weights; of a single one the network is filled.
+
+    Args:
+        inferer: the inferer of the bundle.
+        network: the network of the bundle.
+        paths: the files, as of :func:`load_weights`.
+        bundle: for the messages.
+
+    Returns:
+        The inferer, and the SHA-256 of each file.
+
+    Raises:
+        UserError: as of :func:`load_weights`.
+    """
+    if len(paths) == 1:
+        return inferer, [load_weights(network, paths[0], bundle)]
+    with _telling(next((path for path in paths if not path.is_file()), paths[0]), bundle):
+        return ensemble(inferer, network, paths, bundle.name), [hexdigest(path) for path in paths]
+
+
+@contextmanager
+def _telling(path: Path, bundle: InferenceBundle) -> Iterator[None]:
+    """Tell where weights come from if there are none, and what is wrong with those that there are."""
     if not path.is_file():
+        if any(path.parent.glob("fold_*/model.pt")):
+            raise UserError(f"there are no weights at {path}, but folds beside it: average them with --folds all")
         raise UserError(
             f"there are no weights at {path}: give a file with --weights, get released ones with "
             f"`scanseg zoo fetch`, convert published ones with `scanseg weights convert`, or train {bundle.name}"
         )
     try:
-        fill(network, path, bundle.name)
+        yield
     except ValueError as error:
         raise UserError(str(error)) from error
-    return hexdigest(path)

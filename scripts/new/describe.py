@@ -107,6 +107,8 @@ def commands(bundle: NewBundle) -> dict[str, str]:
         return {
             "check the data": f"scanseg data check {dataset}",
             "train each fold and score the cases held out of it": f"{training} --folds all",
+            "evaluate all networks together on the test cases": f"scanseg run evaluating {places} --folds all",
+            "segment": f"scanseg predict --bundle {folder} --folds all --input SCANS --output LABELS",
         }
     return {
         "check the data": f"scanseg data check {dataset}",

@@ -34,6 +34,7 @@ def predict(
     input: str,
     output: str,
     weights: str | None = None,
+    folds: str | None = None,
     device: str | None = None,
     tta: bool = False,
     amp: bool | None = None,
@@ -62,7 +63,9 @@ def predict(
         input: image file, folder of a DICOM series, or folder with any number of them. Of a prepared data set, a folder
             with datalist.json, the test cases are taken.
         output: folder for the results.
-        weights: file of weights, by default models/model.pt in the bundle.
+        weights: file of weights, by default models/model.pt in the bundle; several, with commas between them, are
+            averaged.
+        folds: all, or numbers as 0,2: average over the weights of these folds (models/fold_0/model.pt, …).
         device: cpu, cuda or cuda:1; by default CUDA where there is a GPU.
         tta: average over mirrored images; 4 times the work in 2D, 8 times in 3D.
         amp: half precision: float16 on CUDA, bfloat16 on a CPU. By default as the bundle says on CUDA; --noamp switches
@@ -106,7 +109,7 @@ def predict(
             dicom.library("highdicom")
             if not any(case.kind == "dicom" for case in cases):
                 raise UserError(f"--dicom-seg needs DICOM series, but --input {source} has none")
-        predictor = Predictor(opened, weights, device or _own_gpu(ranks), tta=tta, amp=amp)
+        predictor = Predictor(opened, weights, device or _own_gpu(ranks), tta=tta, amp=amp, folds=folds)
         settings = record.Settings.of(predictor)
         cases = ranks.share(cases)
         states = {case.name: record.state(folder, case, wanted.files(case, opened), settings) for case in cases}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from components.images.exif import stored
 from components.images.grid import check_same_grid
 from components.inferers import MirrorInferer
 
-from ..bundle.inference import InferenceBundle, load_weights
+from ..bundle.inference import InferenceBundle, load_ensemble
 from ..errors import UserError
 from .cases import Case, find_cases
 from .reading import Loaded, load_case
@@ -57,12 +57,14 @@ class Predictor:
 
     Args:
         bundle: name or folder of a bundle, or a :class:`Bundle`.
-        weights: file of weights; the bundle's ``models/model.pt`` by default.
+        weights: file of weights, or several, whose probabilities are averaged; the bundle's ``models/model.pt`` by
+            default.
         device: "cpu", "cuda" or "cuda:1"; that of the bundle's config by default.
         tta: average over mirrored inputs, along all axes of the network's input.
         amp: half precision in the network: float16 on CUDA, bfloat16 on a CPU; by default what the config says on
             CUDA, and no on a CPU.
         override: values of the bundle's config to use instead, by id.
+        folds: "all" or numbers of folds, to average over the weights of these instead.
 
     Raises:
         UserError: if the bundle, the weights or the device is not there, or they do not fit.
@@ -77,11 +79,12 @@ class Predictor:
     def __init__(
         self,
         bundle: InferenceBundle | str | Path,
-        weights: str | Path | None = None,
+        weights: str | Path | Sequence[str | Path] | None = None,
         device: str | None = None,
         tta: bool = False,
         amp: bool | None = None,
         override: Mapping[str, Any] | None = None,
+        folds: str | Sequence[int] | None = None,
     ) -> None:
         self.bundle = bundle if isinstance(bundle, InferenceBundle) else InferenceBundle(bundle, override)
         parser = self.bundle.parser
@@ -93,13 +96,13 @@ class Predictor:
         self.tta = tta
         self.amp = bool(self.bundle.get("amp", False)) and self.device.type == "cuda" if amp is None else amp
         self.network = self.bundle.get("network").eval()
-        self.weights = Path(weights) if weights else self.bundle.default_weights
-        self.weights_sha256 = load_weights(self.network, self.weights, self.bundle)
         self.preprocessing = self.bundle.get("preprocessing")
         self.postprocessing = self.bundle.get("postprocessing")
         inferer = self.bundle.get("inferer")
-        wrapped = tta and "mirror_axes" not in parser
-        self.inferer = MirrorInferer(inferer, self._axes()) if wrapped else inferer
+        if tta and "mirror_axes" not in parser:
+            inferer = MirrorInferer(inferer, self._axes())
+        self.weights = self.bundle.weights(weights, folds)
+        self.inferer, self.weights_sha256 = load_ensemble(inferer, self.network, self.weights, self.bundle)
         if not isinstance(self.preprocessing.transforms[0], LoadImaged):
             raise UserError(f"{self.bundle.config_file}: preprocessing has to begin with LoadImaged")
 

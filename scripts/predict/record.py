@@ -26,7 +26,7 @@ files of these names are there, but nothing says how they were made."""
 
 @dataclass(frozen=True)
 class Settings:
-    """What the labels depend on, besides the image."""
+    """What the labels depend on, besides the image; of several weights the hashes with commas between them."""
 
     bundle: str
     bundle_version: str
@@ -44,7 +44,7 @@ class Settings:
             bundle=bundle.name,
             bundle_version=bundle.version,
             config_sha256=bundle.config_sha256,
-            weights_sha256=predictor.weights_sha256,
+            weights_sha256=",".join(predictor.weights_sha256),
             override=bundle.override,
             tta=predictor.tta,
             amp=predictor.amp,

@@ -6,13 +6,15 @@ from pathlib import Path
 
 from components.files import write_text
 
+from ..folds.outputs import fold_folders
 from ..hints import Count
 from .agreement import agreements
+from .folds import FOLDER, fold_results, fold_table
 from .galleries import OVERVIEW, Gallery, galleries
 from .overview import write_overview
 from .page import render
 from .publish import to_mlflow, to_tensorboard
-from .results import read_results
+from .results import Results, read_results
 from .scores import columns, leading, plain_table
 from .volume import Volume
 
@@ -33,6 +35,10 @@ def report(
     the worst case. With a data set it also says what the data are, and overlay.png shows some slices. At its end the
     strict scores are printed.
 
+    Where the folder holds the folds of a cross-validation (fold_0, …), the same is made of all of them together in
+    its folder out_of_fold: every case is scored by the network that has not seen it. The mean of each fold and the
+    standard deviation of these means are printed and stand in out_of_fold/metrics.json.
+
     Args:
         output_dir: the output_dir of the training and the evaluation.
         dataset_dir: the dataset_dir of the evaluation; without it there are no pictures.
@@ -45,8 +51,18 @@ def report(
     Example:
         scanseg report --output_dir output/msvm_synapse --dataset_dir data/msvm_synapse
     """
-    output = Path(output_dir)
-    results = read_results(output, Path(dataset_dir) if dataset_dir else None)
+    output, dataset = Path(output_dir), Path(dataset_dir) if dataset_dir else None
+    folds = fold_folders(output)
+    if folds:
+        _write(fold_results(output, dataset), output / FOLDER, slices, cases, mlflow, tensorboard)
+    if not folds or (output / "metrics.json").is_file() or (output / "history.csv").is_file():
+        _write(read_results(output, dataset), output, slices, cases, mlflow, tensorboard)
+
+
+def _write(
+    results: Results, output: Path, slices: int, cases: int, mlflow: str | None, tensorboard: str | None
+) -> None:
+    """Write the page of some results, and tell what is in it."""
     shown = leading(columns(results.metrics["scores"]["strict"], results.flat)) if results.metrics else []
     found = galleries(results, shown, cases, slices)
     sizes = agreements(results.scores, results.cases, results.classes, results.flat, results.ignore)
@@ -64,6 +80,8 @@ def report(
         print(f"written to {tensorboard}")
     if results.metrics:
         print(plain_table(results.metrics, shown))
+    if "folds" in results.metrics:
+        print(fold_table(results, shown))
     print(f"{page} ({page.stat().st_size / 1e6:.1f} MB) is ready")
 
 

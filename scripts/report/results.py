@@ -102,8 +102,8 @@ def read_results(output_dir: Path, dataset_dir: Path | None) -> Results:
         raise UserError(f"{metrics} does not name its scores: evaluate again with this version of scanseg")
     return Results(
         metrics=summary,
-        scores=_read_csv(output_dir / "metrics.csv"),
-        history=_read_csv(history),
+        scores=read_csv(output_dir / "metrics.csv"),
+        history=read_csv(history),
         dataset=read_json(dataset_dir / "dataset.json")
         if dataset_dir and (dataset_dir / "dataset.json").is_file()
         else {},
@@ -116,7 +116,8 @@ def read_results(output_dir: Path, dataset_dir: Path | None) -> Results:
     )
 
 
-def _read_csv(path: Path) -> list[dict[str, str]]:
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file; none where there is no file."""
     if not path.is_file():
         return []
     with path.open(encoding="utf-8", newline="") as file:

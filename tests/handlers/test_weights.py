@@ -4,10 +4,11 @@ import logging
 
 import pytest
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 from torch import nn
 
-from components.handlers import StrictCheckpointLoader
+from components.engines import Evaluator
+from components.handlers import StrictCheckpointLoader, weight_files
 
 
 def network(width=4):
@@ -78,3 +79,70 @@ def test_a_payload_does_not_run(tmp_path):
     with pytest.raises(ValueError, match=r"cannot read the checkpoint .*model\.pt: it holds"):
         start(tmp_path / "model.pt", network())
     assert not mark.exists()
+
+
+def outputs(load_path, target, **options):
+    """What an evaluator answers with weights from these files."""
+    found = []
+    evaluator = Evaluator(
+        device=torch.device("cpu"),
+        network=target,
+        val_data_loader=[{"image": torch.arange(9.0).reshape(3, 3)}],
+        val_handlers=[StrictCheckpointLoader(load_path, target, **options)],
+        decollate=False,
+    )
+    evaluator.add_event_handler(Events.ITERATION_COMPLETED, lambda e: found.append(e.state.output["pred"]))
+    evaluator.run()
+    evaluator.run()  # the second run goes on with the same weights
+    assert torch.equal(*found)
+    return found[0]
+
+
+def test_several_files_are_averaged(tmp_path):
+    paths, members = [str(tmp_path / f"{n}.pt") for n in range(3)], [network() for _ in range(3)]
+    for path, member in zip(paths, members, strict=True):
+        torch.save(member.state_dict(), path)
+    single = [outputs(path, network()) for path in paths]
+    assert torch.equal(outputs(paths[:1], network()), single[0])
+    mean = torch.stack([logits.softmax(1) for logits in single]).mean(0)
+    torch.testing.assert_close(outputs(paths, network()).softmax(1), mean)
+    mean = torch.stack([logits.sigmoid() for logits in single]).mean(0)
+    torch.testing.assert_close(outputs(paths, network(), sigmoid=True).sigmoid(), mean)
+
+
+def test_each_of_several_files_is_checked(tmp_path):
+    torch.save(network().state_dict(), tmp_path / "0.pt")
+    torch.save(network(5).state_dict(), tmp_path / "1.pt")
+    with pytest.raises(ValueError, match=r"1\.pt does not fit"):
+        outputs([str(tmp_path / "0.pt"), str(tmp_path / "1.pt")], network())
+
+
+def test_files_of_weights(tmp_path):
+    for number in (0, 2, 10):
+        (tmp_path / f"fold_{number}").mkdir()
+        (tmp_path / f"fold_{number}" / "model.pt").touch()
+
+    def fold(number):
+        return (tmp_path / f"fold_{number}" / "model.pt").as_posix()
+
+    (tmp_path / "a,b.pt").touch()
+    assert weight_files(tmp_path) == [(tmp_path / "model.pt").as_posix()]
+    assert weight_files(tmp_path, weights="a.pt, b.pt") == weight_files(tmp_path, weights=("a.pt", "b.pt"))
+    assert weight_files(tmp_path, weights=str(tmp_path / "a,b.pt")) == [str(tmp_path / "a,b.pt")]
+    assert weight_files(tmp_path, folds="all") == [fold(0), fold(2), fold(10)]
+    assert weight_files(tmp_path, folds=(2, 0)) == weight_files(tmp_path, folds="2,0") == [fold(2), fold(0)]
+    assert weight_files(tmp_path, folds=2) == [fold(2)]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"weights": "a.pt", "folds": "all"}, "not both"),
+        ({"folds": "some"}, "all or numbers as 0,2 are needed"),
+        ({"folds": "all"}, "has no folds"),
+        ({"folds": "all", "fold": 1}, "the networks of other folds have seen the cases of a fold"),
+    ],
+)
+def test_wrong_choices_of_weights(given, told, tmp_path):
+    with pytest.raises((ValueError, FileNotFoundError), match=told):
+        weight_files(tmp_path, **given)

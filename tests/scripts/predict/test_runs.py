@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -13,7 +14,7 @@ from PIL import Image
 
 from scripts.bundle.inference import InferenceBundle, load_weights
 from scripts.errors import UserError
-from scripts.predict import command, predict
+from scripts.predict import Predictor, command, predict
 from scripts.predict.ranks import Ranks
 from tests.scripts.predict.images import SMALL
 from tests.timeouts import HANG
@@ -338,3 +339,26 @@ def test_fault_inside_a_transform_is_told_not_its_wrapping(scans, out, arguments
     monkeypatch.setattr(NormalizeIntensityd, "__call__", odd)
     assert predict(input=str(scans / "a.png"), output=str(out), **arguments(BUNDLE)) == 1
     assert capsys.readouterr().err == "failed: a: unexpected ValueError: an odd thing\n"
+
+
+def test_several_weights(weights, ct, tmp_path):
+    """The average on the grid of the network: probabilities of two are the mean, of one they are its own."""
+    nib.save(ct, tmp_path / "ct.nii.gz")
+    files, override = [weights("msvm_synapse", seed) for seed in (0, 1)], SMALL["msvm_synapse"]
+
+    def chances(files):
+        predictor = Predictor("msvm_synapse", files, "cpu", override=override)
+        logits = []
+        inferer = predictor.inferer
+        predictor.inferer = lambda *given: logits.append(inferer(*given)) or logits[-1]
+        labels = predictor(tmp_path / "ct.nii.gz").labels
+        return logits[0].softmax(1), labels, predictor.weights_sha256
+
+    (first, labels, (sha,)), (second, _, _) = (chances(file) for file in files)
+    single, again, _ = chances([files[0]])
+    assert torch.equal(single, first)
+    assert np.array_equal(labels, again)
+    mean, _, hashes = chances(files)
+    torch.testing.assert_close(mean, (first + second) / 2)
+    assert hashes[0] == sha
+    assert len(set(hashes)) == 2

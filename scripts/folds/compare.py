@@ -1,0 +1,164 @@
+"""``compare``: the folds' scores of several bundles side by side, and which of them, or which pair, is best."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from components.metrics import dice
+
+from ..bundle.find import find_bundle
+from ..errors import UserError
+from ..predict import Predictor
+from ..report.volume import read_labels
+from ..tables import aligned
+from .outputs import FoldScores, HeldOut, held_out, read_folds
+from .postprocess import mean_of
+
+FEWEST = 2
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A bundle to choose from.
+
+    Args:
+        root: its folder.
+        scores: scores of its folds.
+    """
+
+    root: Path
+    scores: FoldScores
+
+    @property
+    def name(self) -> str:
+        """Name of the bundle."""
+        return self.root.name
+
+
+def compare(
+    *bundles: str,
+    dataset_dir: str | None = None,
+    output_dir: str | None = None,
+    pairs: bool = True,
+    device: str | None = None,
+) -> None:
+    """Compare bundles by their folds, and name the best one, or the best pair.
+
+    Each bundle was trained in the same folds (run training --folds all). What counts is the mean Dice over the cases
+    that a network has not seen, as in nnU-Net's find_best_configuration. A pair is the average of the probabilities of
+    two bundles on the grid of the image; for it the networks of the folds segment their held-out cases again.
+
+    Args:
+        bundles: names or folders.
+        dataset_dir: the data set with the folds; by default the folder data of the first bundle.
+        output_dir: folder that holds the output_dir of each bundle under its name; by default the folder output of
+            each bundle.
+        pairs: whether pairs are tried, too; --nopairs leaves them out.
+        device: for the pairs: cpu, cuda or cuda:1; by default CUDA where there is a GPU.
+
+    Example:
+        scanseg compare spleen_bot spleen_enc --dataset_dir spleen_bot/data
+    """
+    if len(bundles) < FEWEST:
+        raise UserError(f"compare needs {FEWEST} bundles or more, not {len(bundles)}")
+    roots = [find_bundle(name, "inference.json", "bundle") for name in bundles]
+    if len({root.name for root in roots}) < len(roots):
+        raise UserError("two of the bundles have the same name: give each one once")
+    data = Path(dataset_dir) if dataset_dir else roots[0] / "data"
+    found = [
+        Candidate(root, read_folds(Path(output_dir) / root.name if output_dir else root / "output", data))
+        for root in roots
+    ]
+    _check_alike(found)
+    results = {each.name: _dice_of(each.scores) for each in found}
+    print(_side_by_side(found))
+    if pairs:
+        results |= {" + ".join(names): value for names, value in score_pairs(found, data, device).items()}
+    rows = [(name, f"{100 * value:.2f}") for name, value in results.items()]
+    print(aligned(rows, ("", "mean Dice %")))
+    best = max(results, key=lambda name: results[name])  # the first of equals: the simpler one
+    print(f"best: {best}")
+    for root in (root for root in roots if root.name in best.split(" + ")):
+        more = " --save_probabilities" if "+" in best else ""
+        print(f"  scanseg predict --bundle {root} --folds all --input SCANS --output LABELS/{root.name}{more}")
+
+
+def score_pairs(
+    candidates: Sequence[Candidate], dataset_dir: Path, device: str | None = None
+) -> dict[tuple[str, str], float]:
+    """Mean Dice of the average of two bundles, for all pairs.
+
+    Args:
+        candidates: the bundles, with weights in their ``models/fold_k``.
+        dataset_dir: the data set.
+        device: as of :class:`scripts.predict.Predictor`.
+
+    Raises:
+        UserError: if weights are missing, or a bundle has no probabilities.
+    """
+    values: dict[tuple[str, str], list[list[float]]] = {}
+    for fold, folder in candidates[0].scores.folders.items():
+        predictors = {each.name: Predictor(each.root, device=device, folds=[fold]) for each in candidates}
+        for case in tqdm(held_out({fold: folder}, dataset_dir), f"fold {fold}", unit="case", disable=None):
+            for names, row in _score_case(case, predictors, candidates[0].scores.table.class_names).items():
+                values.setdefault(names, []).append(row)
+    return {names: float(mean_of(mean_of(np.array(rows)))) for names, rows in values.items()}
+
+
+def _score_case(
+    case: HeldOut, predictors: Mapping[str, Predictor], classes: Sequence[str]
+) -> dict[tuple[str, str], list[float]]:
+    """Dice of each class, for each pair."""
+    if len(case.images) > 1:
+        raise UserError(f"{case.name} has a file for each channel, of which no pairs are made: give --nopairs")
+    chances = {
+        name: predictor(case.images[0], probabilities=True).probabilities for name, predictor in predictors.items()
+    }
+    truth = read_labels(case.label)
+    scores = {}
+    for names in itertools.combinations(predictors, 2):
+        labels = sum(chances[name] for name in names).argmax(0).reshape(truth.shape)
+        scores[names] = [dice(labels == number, truth == number) for number in range(1, len(classes) + 1)]
+    return scores
+
+
+def _check_alike(found: Sequence[Candidate]) -> None:
+    first = found[0]
+    for other in found[1:]:
+        if other.scores.table.class_names != first.scores.table.class_names:
+            raise UserError(f"{other.name} has other classes than {first.name}: they are not of one data set")
+        if wrong := sorted(set(other.scores.table.cases) ^ set(first.scores.table.cases)):
+            raise UserError(
+                f"{wrong[0]} was scored by one of {first.name} and {other.name} only: train and evaluate the same folds"
+            )
+    if "dice" not in first.scores.table.scoring.columns["strict"]:
+        raise UserError(f"{first.name} has no Dice to compare by: it finds objects")
+
+
+def _dice_of(scores: FoldScores) -> float:
+    value = scores.summary["mean"]["strict"]["dice"]
+    return float("nan") if value is None else value
+
+
+def _side_by_side(found: Sequence[Candidate]) -> str:
+    summaries = [each.scores.summary for each in found]
+    rows = [
+        [name, *(_percent(summary["classes"][name]["strict"]["dice"]) for summary in summaries)]
+        for name in found[0].scores.table.class_names
+    ]
+    rows += [
+        [f"fold {fold}", *(_percent(summary["folds"][str(fold)]["dice"]) for summary in summaries)]
+        for fold in found[0].scores.folders
+    ]
+    rows.append(["deviation", *(_percent(summary["deviation"]["dice"]) for summary in summaries)])
+    return aligned(rows, ["Dice %", *(each.name for each in found)])
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.2f}"
