@@ -104,7 +104,7 @@ def check_scanseg(words: list[str]) -> None:
 
 def check_run(run_id: str, bundle: str, *words: str) -> None:
     """``scanseg run``, as the command of MONAI that it stands for."""
-    own, overrides = take_overrides(words, ("dataset_dir", "config", "nproc"))
+    own, overrides = take_overrides(words, ("dataset_dir", "config", "nproc", "folds"))
     flags = dict(itertools.pairwise(own))
     configs = [f"{name}.json" for name in flags.get("--config", "").split(",") if name not in ("", "tracking")]
     root = next(place for place in (ROOT / "bundles" / bundle, ROOT / bundle) if place.is_dir())
