@@ -244,7 +244,8 @@ def load_ensemble(
     if len(paths) == 1:
         return inferer, [load_weights(network, paths[0], bundle)]
     with _telling(next((path for path in paths if not path.is_file()), paths[0]), bundle):
-        return ensemble(inferer, network, paths, bundle.name), [hexdigest(path) for path in paths]
+        averaged = ensemble(inferer, network, paths, bundle.name, sigmoid=bundle.takes_regions)
+        return averaged, [hexdigest(path) for path in paths]
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from components.metrics import dice
 
 from ..bundle.find import find_bundle
+from ..data.dataset import read_json
 from ..errors import UserError
 from ..predict import Predictor
 from ..report.volume import read_labels
@@ -102,29 +103,36 @@ def score_pairs(
     Raises:
         UserError: if weights are missing, or a bundle has no probabilities.
     """
+    settings = read_json(candidates[0].root / "configs" / "evaluate.json")
+    regions = settings.get("regions") or [[n] for n in range(1, len(candidates[0].scores.table.class_names) + 1)]
     values: dict[tuple[str, str], list[list[float]]] = {}
     for fold, folder in candidates[0].scores.folders.items():
         predictors = {each.name: Predictor(each.root, device=device, folds=[fold]) for each in candidates}
         for case in tqdm(held_out({fold: folder}, dataset_dir), f"fold {fold}", unit="case", disable=None):
-            for names, row in _score_case(case, predictors, candidates[0].scores.table.class_names).items():
+            for names, row in _score_case(case, predictors, regions, settings.get("ignore_label")).items():
                 values.setdefault(names, []).append(row)
     return {names: float(mean_of(mean_of(np.array(rows)))) for names, rows in values.items()}
 
 
 def _score_case(
-    case: HeldOut, predictors: Mapping[str, Predictor], classes: Sequence[str]
+    case: HeldOut, predictors: Mapping[str, Predictor], regions: Sequence[Sequence[int]], ignored: int | None
 ) -> dict[tuple[str, str], list[float]]:
-    """Dice of each class, for each pair."""
+    """Dice of each class, which is a set of labels, for each pair."""
     if len(case.images) > 1:
         raise UserError(f"{case.name} has a file for each channel, of which no pairs are made: give --nopairs")
     chances = {
         name: predictor(case.images[0], probabilities=True).probabilities for name, predictor in predictors.items()
     }
     truth = read_labels(case.label)
+    counted = truth != ignored
     scores = {}
     for names in itertools.combinations(predictors, 2):
-        labels = sum(chances[name] for name in names).argmax(0).reshape(truth.shape)
-        scores[names] = [dice(labels == number, truth == number) for number in range(1, len(classes) + 1)]
+        mean = sum(chances[name] for name in names).reshape(-1, *truth.shape) / 2
+        overlapping = len(mean) == len(regions)  # no channel for the background
+        masks = mean > 0.5 if overlapping else [mean.argmax(0) == number for number in range(1, len(mean))]
+        scores[names] = [
+            dice(mask[counted], np.isin(truth, region)[counted]) for mask, region in zip(masks, regions, strict=True)
+        ]
     return scores
 
 

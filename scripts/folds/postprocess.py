@@ -76,6 +76,8 @@ def postprocess(bundle: str, dataset_dir: str | None = None, output_dir: str | N
         raise UserError(f"{root.name} finds objects, of which there are many: the largest one alone is not wanted")
     data = Path(dataset_dir) if dataset_dir else root / "data"
     output = Path(output_dir) if output_dir else root / "output"
+    if opened.takes_regions:
+        raise UserError(f"{root.name} has regions that overlap, whose components are not looked at one by one")
     scores = read_folds(output, data)
     cases = held_out(scores.folders, data)
     if missing := [case.prediction for case in cases if not case.prediction.is_file()]:
@@ -83,7 +85,8 @@ def postprocess(bundle: str, dataset_dir: str | None = None, output_dir: str | N
             f"{len(missing)} of {len(cases)} label maps are missing, the first is {missing[0]}: "
             f"`scanseg run evaluating … --fold all` writes them"
         )
-    steps = decide(tqdm(cases, "looking", unit="case", disable=None), scores.table.class_names)
+    ignored = read_json(root / "configs" / "evaluate.json").get("ignore_label")
+    steps = decide(tqdm(cases, "looking", unit="case", disable=None), scores.table.class_names, ignored)
     taken = [step for step in steps if step.taken]
     for file, key in (("inference.json", "postprocessing"), ("evaluate.json", "validate#postprocessing")):
         path = root / "configs" / file
@@ -101,12 +104,13 @@ def postprocess(bundle: str, dataset_dir: str | None = None, output_dir: str | N
     print(f"{root / 'configs' / 'inference.json'} has {len(taken) or 'no'} step{'s' * (len(taken) != 1)} of {LARGEST}")
 
 
-def decide(cases: Iterable[HeldOut], names: Sequence[str]) -> list[Step]:
+def decide(cases: Iterable[HeldOut], names: Sequence[str], ignored: int | None = None) -> list[Step]:
     """Try all steps on the label maps of the folds.
 
     Args:
         cases: the cases, each with its label map and the ground truth.
         names: names of the classes from 1 on.
+        ignored: label of the ground truth's voxels that do not count; None counts all.
 
     Returns:
         First the step of all classes together, where there are several; then that of each class, after the first one
@@ -125,9 +129,16 @@ def decide(cases: Iterable[HeldOut], names: Sequence[str]) -> list[Step]:
         plain = read_labels(case.prediction, truth.shape)
         together = largest(plain, classes)
         alone = [[largest(labels, [number]) for number in classes] for labels in (plain, together)]
+        counted = truth[truth != ignored]
+        maps = [[plain] * len(names), [together] * len(names), *alone]
         rows.append(
-            [[_dice(labels, truth, number) for number in classes] for labels in (plain, together)]
-            + [[_dice(labels, truth, n) for n, labels in zip(classes, each, strict=True)] for each in alone]
+            [
+                [
+                    dice(labels[truth != ignored] == number, counted == number)
+                    for number, labels in zip(classes, each, strict=True)
+                ]
+                for each in maps
+            ]
         )
     plain, together, *alone = mean_of(np.array(rows))  # Dice of each class
     steps = []
@@ -174,10 +185,6 @@ def with_steps(transforms: Sequence[dict[str, Any]], steps: Iterable[Step], eval
         for step in steps
     ]
     return [*kept[:place], *added, *kept[place:]]
-
-
-def _dice(labels: np.ndarray, truth: np.ndarray, number: int) -> float:
-    return dice(labels == number, truth == number)
 
 
 def mean_of(values: np.ndarray) -> np.ndarray:

@@ -72,6 +72,8 @@ def _change(node: Json, used: Json, labels: int) -> None:
         _change_loss(node, used)
     elif kind in ("RandPatchd", "ScoreWriter"):
         node |= used
+    elif kind == "StrictCheckpointLoader" and "regions" in used:
+        node["sigmoid"] = True
     elif kind == "MeanDice":
         pairs = {"regions": "$[[label] for label in range(1, @num_classes)]", **used}
         node.pop("num_classes", None)
