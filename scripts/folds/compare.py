@@ -16,9 +16,8 @@ from ..bundle.find import find_bundle
 from ..data.dataset import read_json
 from ..errors import UserError
 from ..predict import Predictor
-from ..report.volume import read_labels
 from ..tables import aligned
-from .outputs import FoldScores, HeldOut, held_out, read_folds
+from .outputs import FoldScores, HeldOut, held_out, label_map, read_folds
 from .postprocess import mean_of
 
 FEWEST = 2
@@ -123,7 +122,7 @@ def _score_case(
     chances = {
         name: predictor(case.images[0], probabilities=True).probabilities for name, predictor in predictors.items()
     }
-    truth = read_labels(case.label)
+    truth = label_map(case.label)
     counted = truth != ignored
     scores = {}
     for names in itertools.combinations(predictors, 2):

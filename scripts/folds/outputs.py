@@ -10,12 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from components.data import split_items
 from components.files import case_name
 from components.images.endings import is_volume
+from components.images.reading import read
 from components.metrics import ScoreTable, Scoring
 
 from ..data.dataset import files_of, read_json
+from ..data.reading import naming
 from ..errors import UserError
 
 FOLDER = re.compile(r"fold_(\d+)")
@@ -161,6 +165,23 @@ def held_out(folders: Mapping[int, Path], dataset_dir: Path) -> list[HeldOut]:
             prediction = folder / "predictions" / f"{name}_pred{ending}"
             cases.append(HeldOut(name, fold, images, Path(item["label"]), prediction))
     return cases
+
+
+def label_map(path: Path, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """A label map on the grid of its file.
+
+    Args:
+        path: a volume or a picture.
+        shape: the shape that it must have; any by default.
+
+    Raises:
+        UserError: if the file is damaged or its shape is another.
+    """
+    with naming(path):
+        labels = np.rint(read(path, numbers=True).array).astype(np.int16)
+        if shape is not None and labels.shape != shape:
+            raise ValueError(f"it has shape {labels.shape}, but its ground truth {shape}: they must be on one grid")
+        return labels
 
 
 def _check_cases(folder: Path, fold: int, scored: set[str], dataset_dir: Path) -> None:

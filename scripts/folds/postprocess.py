@@ -22,9 +22,8 @@ from ..data.dataset import read_json
 from ..data.labels import CLASSES
 from ..errors import UserError
 from ..new.write import dumps
-from ..report.volume import read_labels
 from ..tables import aligned
-from .outputs import HeldOut, held_out, read_folds
+from .outputs import HeldOut, held_out, label_map, read_folds
 
 LARGEST = "KeepLargestConnectedComponentd"
 HEADINGS = ("keep the largest component of", "Dice % before", "after", "")
@@ -125,8 +124,8 @@ def decide(cases: Iterable[HeldOut], names: Sequence[str], ignored: int | None =
     classes = range(1, len(names) + 1)
     rows = []
     for case in cases:
-        truth = read_labels(case.label)
-        plain = read_labels(case.prediction, truth.shape)
+        truth = label_map(case.label)
+        plain = label_map(case.prediction, truth.shape)
         together = largest(plain, classes)
         alone = [[largest(labels, [number]) for number in classes] for labels in (plain, together)]
         counted = truth[truth != ignored]
@@ -160,7 +159,7 @@ def largest(labels: np.ndarray, chosen: Iterable[int]) -> np.ndarray:
         chosen: classes that count as one; voxels that touch by a corner are of one component.
     """
     keep = KeepLargestConnectedComponent(applied_labels=list(chosen), independent=False, is_onehot=False)
-    return np.asarray(keep(torch.as_tensor(labels[None])))[0]
+    return np.asarray(keep(torch.tensor(labels[None])))[0]  # a copy, as MONAI's transform changes what it gets
 
 
 def with_steps(transforms: Sequence[dict[str, Any]], steps: Iterable[Step], evaluates: bool) -> list[dict[str, Any]]:

@@ -52,7 +52,7 @@ def line(tmp_path, monkeypatch):
 def test_the_pair_is_best_where_each_mends_the_other(line, capsys):
     assert main(line) == 0
     told = capsys.readouterr().out
-    assert "best: one + two" in told
+    assert "best: one + two" in told, told
     assert re.search(r"one \+ two +100\.00", told)  # 0.8 of one against 0.4 of the other
     assert told.count("--save_probabilities") == 2
     assert "fold 1" in told
