@@ -241,7 +241,7 @@ def _plan_xlstm(
             "1 along an axis as long as its spacing is twice that of the finest or more",
         ),
         Choice("batch", str(batch), batch_why(chosen, room)),
-        Choice("memory", f"{gib:.1f} GiB", memory_why(memory, planner)),
+        Choice("memory", f"{gib:.1f} GiB", memory_why(memory, planner, gib)),
         Choice("intensities", *normalisation_words(normalisation)),
         Choice(
             "augmentation",

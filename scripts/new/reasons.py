@@ -46,14 +46,21 @@ def batch_why(chosen: Found, room: Room) -> str:
     return f"a batch shows at most {100 * room.share:g} % of the data set's voxels, though more would fit"
 
 
-def memory_why(memory: Memory, planner: str | None) -> str:
-    """What the memory was planned by."""
+def memory_why(memory: Memory, planner: str | None, gib: float) -> str:
+    """What the memory was planned by.
+
+    Args:
+        memory: what was given.
+        planner: of nnU-Net; None where the memory decided.
+        gib: what a training needs by our estimate.
+    """
     if planner is None:
         return f"estimate for a training; {memory}"
     found = preset(planner)
+    more = f"; for a GPU of {found.gib} GB give --memory {found.gib}" if gib > found.gib else ""
     return (
-        f"estimate for a training; patch and batch are those of {found.title}, which counts the feature maps of its "
-        f"own network for a GPU of {found.gib} GB (--memory GiB: what fits by our estimate)"
+        f"our estimate for a training; patch and batch are those of {found.title}, which plans for {found.gib} GB by the "
+        f"feature maps of its own network{more}"
     )
 
 

@@ -85,11 +85,10 @@ def test_what_nnunet_would_not_plan_is_refused():
     assert plan(slices, MEMORY, configuration="2d", planner="default").pixdim == (-1, 0.9, 0.9)
 
 
-def test_the_memory_is_an_estimate_beside_a_plan_of_nnunet():
-    (memory,) = (
-        c
-        for c in plan(measurement(FOUND["cube"]["fingerprint"]), MEMORY, planner="resenc_l").choices
-        if c.name == "memory"
-    )
-    assert "ResEnc L" in memory.why
-    assert "GPU of 24 GB" in memory.why
+@pytest.mark.parametrize(("name", "hint"), [("few cases", False), ("abdominal MR", True)])
+def test_the_memory_is_an_estimate_beside_a_plan_of_nnunet(name, hint):
+    found = plan(measurement(FOUND[name]["fingerprint"]), MEMORY, planner="default")
+    (memory,) = (choice for choice in found.choices if choice.name == "memory")
+    assert "nnU-Net's default planner" in memory.why
+    assert (found.estimate_gib > 8) == hint
+    assert ("for a GPU of 8 GB give --memory 8" in memory.why) == hint
