@@ -19,12 +19,13 @@ from ..memory import budget as memory_budget
 from .base import Base, find_base, fitting
 from .datafolder import Form, fill, share
 from .describe import NewBundle, readme, text
-from .measure import Measured, Measurement, measure, summarise
+from .measure import Measured, measure
 from .plan import CONFIGURATIONS, Plan, plan, planned
 from .presets import preset
 from .short import Budget, seconds
 from .sources import Source, Sources, find_sources
 from .split import split
+from .summary import Measurement, summarise
 from .write import check_name, check_target, dumps, new_bundle, write_configs
 
 

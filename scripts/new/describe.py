@@ -14,8 +14,8 @@ import numpy as np
 from components import __version__
 
 from ..tables import aligned
-from .measure import Measurement
 from .plan import Choice, Plan
+from .summary import Measurement
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..memory import Memory, xlstm_gib
-from .measure import Measurement
 from .presets import preset
 from .search import Found, LowResolution, MemoryRoom, NnunetRoom, Room, low_resolution, search
+from .summary import Measurement
 from .topology import resampled_median, target_spacing
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from ..errors import UserError
 from ..memory import Memory, msvm_gib, xlstm_gib
 from .frame import frame_of, full_and_low, room_of, slice_order
-from .measure import Intensities, Measurement
 from .presets import SMALLEST_BATCH
 from .reasons import (
     Choice,
@@ -22,6 +21,7 @@ from .reasons import (
     times,
 )
 from .search import batched, search
+from .summary import Intensities, Measurement
 from .topology import Topology, augmented_size, degrees, is_anisotropic, supervision_weights
 
 CONFIGURATIONS = ("3d", "2d", "3d_lowres")

@@ -59,8 +59,8 @@ def memory_why(memory: Memory, planner: str | None, gib: float) -> str:
     found = preset(planner)
     more = f"; for a GPU of {found.gib} GB give --memory {found.gib}" if gib > found.gib else ""
     return (
-        f"our estimate for a training; patch and batch are those of {found.title}, which plans for {found.gib} GB by the "
-        f"feature maps of its own network{more}"
+        f"our estimate for a training; patch and batch are those of {found.title}, which plans for {found.gib} GB by "
+        f"the feature maps of its own network{more}"
     )
 
 

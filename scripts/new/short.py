@@ -18,8 +18,8 @@ import numpy as np
 from components import machine
 
 from ..errors import UserError, reason
-from .measure import Measurement
 from .plan import Choice, Plan
+from .summary import Measurement
 from .topology import Topology, smaller, topology
 
 UNITS = {"h": 3600.0, "m": 60.0, "min": 60.0, "s": 1.0}

@@ -18,9 +18,9 @@ from ..data.labels import CLASSES
 from ..errors import UserError
 from .base import Base
 from .derive import derive, metadata, sliced
-from .measure import Measurement
 from .plan import Plan
 from .relabel import relabel, relabel_metadata
+from .summary import Measurement
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 SLICES = "xlstm_abdomen_mri_3d/configs/2d.json"

@@ -12,8 +12,9 @@ from PIL import Image
 from raw_data import nifti, png
 
 from scripts.errors import UserError
-from scripts.new.measure import measure, summarise
+from scripts.new.measure import measure
 from scripts.new.sources import find_sources
+from scripts.new.summary import summarise
 
 
 def measured(root, test=(), modality="", instances=False):

@@ -8,9 +8,9 @@ import pytest
 
 from scripts.errors import UserError
 from scripts.memory import Memory
-from scripts.new.measure import Intensities, Measurement, channel_schemes
 from scripts.new.plan import CONFIGURATIONS, plan, planned
 from scripts.new.presets import PRESETS
+from scripts.new.summary import Intensities, Measurement, channel_schemes
 
 FOUND = json.loads((Path(__file__).parent / "nnunet_plans.json").read_text())
 NAMES = {"3d": "3d_fullres", "2d": "2d", "3d_lowres": "3d_lowres"}

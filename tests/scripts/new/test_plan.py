@@ -7,8 +7,8 @@ import pytest
 from scripts.errors import UserError
 from scripts.memory import Memory, xlstm_gib
 from scripts.new.frame import slice_order
-from scripts.new.measure import Intensities, Measurement
 from scripts.new.plan import plan
+from scripts.new.summary import Intensities, Measurement
 
 
 def measurement(shape, spacing, cases=60, **changes):
