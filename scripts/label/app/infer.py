@@ -41,6 +41,8 @@ class BundleInference(BundleInferTask):
         super().__init__(path, conf, post_filter=made_for_files, load_strict=True)
         if not self.valid:
             raise UserError(f"{path}: models/model.pt is missing")
+        if self.bundle.takes_regions:  # MONAI Label takes the channels of the output for labels
+            self.labels = {name.lower(): number for number, name in self.bundle.labels.items() if number}
         self.dimension = 2 if self.bundle.takes_pictures else 3
         self._config["model_filename"] = WEIGHTS
 
