@@ -38,8 +38,8 @@ class Bar:
         bar: what it may be at most.
         aim: what it is to be at most.
         unit: behind the number.
-        kind: "ratio" of times, "share" of parts of the time in %, "memory" in GB, "limit": ratio to the time that
-            reading and writing the tensors takes.
+        kind: "ratio" of times, "peaks": ratio of the memory, "share" of parts of the time in %, "memory" in GB,
+            "limit": ratio to the time that reading and writing the tensors takes.
         case: case of the work, where it has several.
         needs: entry of the machine's CPU without which the bar does not count, and what is said then.
     """
@@ -68,6 +68,9 @@ class Bar:
         first = found[self.names[0]]
         if self.kind == "ratio":
             return median_ratio(first["seconds"], found[self.names[1]]["seconds"])
+        if self.kind == "peaks":
+            peaks = [found[name]["peak_bytes"] for name in self.names]
+            return None if None in peaks else peaks[0] / peaks[1]
         if self.kind == "share":
             return 100 * median_ratio(first["part_seconds"], first["seconds"])
         if self.kind == "memory":
@@ -101,12 +104,23 @@ class Bar:
 
 
 _AMX = ("amx", "no AMX")
+_HALVES = ("avx512_bf16", "no AVX512-BF16")
 _HALF = ("bfloat16", "float32")
 BARS = (
-    Bar("MSVM-UNet / SwinUNETR, forward, 1 × 224²", "msvm_forward", (MSVM, "SwinUNETR"), 1.0, 0.7),
-    Bar("MSVM-UNet / SwinUNETR, training step, 2 × 224²", "msvm_step", (MSVM, "SwinUNETR"), 1.0, 0.7),
-    Bar("xLSTM-UNet Bot 3D / DynUNet, forward", "mri", (BOT, "DynUNet"), 1.3, 0.9),
-    Bar("xLSTM-UNet Enc 3D / DynUNet, forward", "mri", (ENC, "DynUNet"), 1.6, 1.1),
+    Bar("MSVM-UNet / SwinUNETR, forward, 1 × 224²", "msvm_forward", (MSVM, "SwinUNETR"), 0.65, 0.5),
+    Bar("MSVM-UNet / SwinUNETR, training step, 2 × 224²", "msvm_step", (MSVM, "SwinUNETR"), 0.65, 0.5),
+    Bar("xLSTM-UNet Bot 3D / DynUNet, forward", "mri", (BOT, "DynUNet"), 0.85, 0.7),
+    Bar("xLSTM-UNet Enc 3D / DynUNet, forward", "mri", (ENC, "DynUNet"), 1.1, 0.9),
+    Bar("xLSTM-UNet Bot 3D / DynUNet, training step", "mri_step", (BOT, "DynUNet"), 1.25, 1.0),
+    Bar("xLSTM-UNet Enc 3D / DynUNet, training step", "mri_step", (ENC, "DynUNet"), 1.6, 1.25),
+    Bar(
+        "xLSTM-UNet Bot 3D / DynUNet, training step, peak memory", "mri_step", (BOT, "DynUNet"), 1.1, 0.9, kind="peaks"
+    ),
+    Bar(
+        "xLSTM-UNet Enc 3D / DynUNet, training step, peak memory", "mri_step", (ENC, "DynUNet"), 1.3, 1.0, kind="peaks"
+    ),
+    Bar("xLSTM-UNet Bot 3D, bfloat16 / float32, training step", "mri_step_bfloat16", _HALF, 0.65, 0.5, needs=_HALVES),
+    Bar("xLSTM-UNet Enc 2D / DynUNet, training step, 192 × 320", "endoscopy_step", (ENC, "DynUNet"), 1.5, 1.2),
     Bar("mLSTM, 13,440 / 6,720 tokens", "mlstm", ("13,440 tokens", "6,720 tokens"), 2.6, 2.0),
     Bar("ViL layers' share of Enc 3D's forward pass", "vil_share", (ENC,), 5.0, 2.0, " %", "share"),
     Bar("Enc 3D, forward, peak memory", "enc_memory", (ENC,), 2.6, 1.5, " GB", "memory"),
@@ -192,6 +206,30 @@ def measure_enc_memory(session: Session) -> Iterator[Row]:
         yield {**row, "peak_bytes": peak}
     except Exception as error:  # too little memory
         yield {**row, "failed": reason(error)}
+
+
+def measure_steps(session: Session) -> Iterator[Row]:
+    """Training steps on patches of the MRI plan, and their peak memory."""
+    rounds = session.settings.size(min(3, session.settings.repeats), 1)
+    subjects = [Subject(name, "mri", build=build) for name in (BOT, ENC, "DynUNet")]
+    yield from compare(session, subjects, "training", rounds=rounds)
+
+
+def measure_step_precisions(session: Session) -> Iterator[Row]:
+    """Training steps of Bot 3D in both precisions, in turns."""
+    settings = session.settings
+    modes = {"float32": "training", "bfloat16": "training, bfloat16"}
+    subject = Subject(BOT, "mri", size=settings.size((32, 128, 128), None))
+    runs = {kind: subject.run(settings, mode) for kind, mode in modes.items()}
+    rows: dict[str, Row] = {kind: {"case": BOT, "name": kind, "ours": kind == "bfloat16"} for kind in modes}
+    yield from session.timed(rows, runs, BOT, rounds=settings.size(min(3, settings.repeats), 1))
+
+
+def measure_picture_steps(session: Session) -> Iterator[Row]:
+    """Training steps on pictures: the endoscopy plan at half its size."""
+    size = session.settings.size((192, 320), None)
+    subjects = [Subject(name, "endoscopy", size=size, build=build) for name in (ENC, "DynUNet")]
+    yield from compare(session, subjects, "training", only_times=True)
 
 
 def measure_pairs(session: Session, plan_name: str, names: Sequence[str], mode: str, batch: int) -> Iterator[Row]:

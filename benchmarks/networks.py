@@ -36,6 +36,14 @@ def measure_endoscopy(session: Session) -> Iterator[Row]:
     yield from _compare(session, "endoscopy", (BOT, ENC, *PEERS), "inference", size=size)
 
 
+def measure_amp(session: Session) -> Iterator[Row]:
+    """Training steps in bfloat16 under autocast and their memory: slices, patches and pictures of the recipes."""
+    settings = session.settings
+    for plan_name, ours, batch in (("slices", (MSVM,), 24), ("mri", (BOT, ENC), 2), ("endoscopy", (BOT, ENC), 4)):
+        names = *ours, "DynUNet", "SwinUNETR"
+        yield from _compare(session, plan_name, names, "training, bfloat16", settings.size(batch, 1))
+
+
 def measure_compile(session: Session) -> Iterator[Row]:
     """Our networks as they are and compiled by torch.compile, which needs a C++ compiler on a CPU."""
     settings = session.settings
@@ -65,5 +73,5 @@ def _compare(
 
 
 def _operations(network: nn.Module, x: Tensor, mode: str) -> Row:
-    passes = operations.STEP if mode == "training" else 1
+    passes = operations.STEP if mode.startswith("training") else 1
     return {"operations": passes * operations.of_network(network, x)}

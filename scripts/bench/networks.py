@@ -39,6 +39,7 @@ def compare(
     mode: str,
     facts: Callable[[nn.Module, Tensor, str], Row] | None = None,
     only_times: bool = False,
+    rounds: int | None = None,
 ) -> Iterator[Row]:
     """Compare networks on one input.
 
@@ -47,12 +48,13 @@ def compare(
     Args:
         session: how to measure.
         subjects: the networks, on inputs of one shape.
-        mode: "inference" or "training".
+        mode: one of :data:`scripts.bench.models.MODES`.
         facts: more of a row, from the network, the input and the mode.
         only_times: whether the memory is left out.
+        rounds: timed runs of each; the session's ``repeats`` by default.
     """
     settings = session.settings
-    case = f"{TITLES[mode]}, {' × '.join(map(str, subjects[0].shape(settings)))}"
+    case = f"{TITLES.get(mode, mode)}, {' × '.join(map(str, subjects[0].shape(settings)))}"
     rows: dict[str, Row] = {}
     runs = {}
     for subject in subjects:
@@ -67,7 +69,7 @@ def compare(
             runs[subject.name] = run(network, x, mode)
         except Exception as error:  # a network that does not take the size, or the memory
             row["failed"] = reason(error)
-    yield from session.timed(rows, runs, case)
+    yield from session.timed(rows, runs, case, rounds)
 
 
 def peak_of(subject: Subject, mode: str, settings: Settings) -> int | None:
