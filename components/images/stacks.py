@@ -9,6 +9,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from ..files import replacing, write_text
 from .tiff import quiet, tifffile_library
 
 ENDINGS = (".tif", ".tiff")
@@ -27,6 +28,20 @@ def spacing_file(path: Path) -> Path | None:
 def is_stack(path: Path) -> bool:
     """Whether a TIFF is a volume: its spacing lies beside it."""
     return spacing_file(path) is not None
+
+
+def write_stack(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
+    """Write a map on the grid of a stack, with its spacing in a JSON file beside it.
+
+    Args:
+        path: the TIFF; its name ends with ``.tif``.
+        array: columns × rows × slices.
+        affine: that of the stack in mm, of :func:`read_stack`.
+    """
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)[::-1]
+    write_text(path.with_suffix(".json"), json.dumps({"spacing": [round(float(mm), 6) for mm in spacing]}) + "\n")
+    with replacing(path) as partial:
+        tifffile_library().imwrite(partial, np.ascontiguousarray(array.T), compression="zlib")
 
 
 def read_stack(path: Path) -> nib.Nifti1Image:

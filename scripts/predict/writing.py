@@ -13,6 +13,8 @@ from PIL import Image
 from components.files import replacing
 from components.images.endings import NIFTI, ending_of
 from components.images.grid import label_image
+from components.images.stacks import ENDINGS as STACKS
+from components.images.stacks import write_stack
 from components.images.volumes import ITK_TO_NIFTI, simple_itk
 
 from ..bundle.inference import InferenceBundle
@@ -52,7 +54,7 @@ class Wanted:
         if case.kind == "picture":
             return ".png"
         ending = ending_of(case.files[0])
-        if self.plain and self.form is None and ending in NIFTI:
+        if self.plain and self.form is None and (ending in NIFTI or case.kind == "stack"):
             return ending
         return f".{self.form or OF_ITK.get(ending, FORMATS[0])}"
 
@@ -105,13 +107,16 @@ def write_prediction(
 
 
 def write_map(path: Path, labels: np.ndarray, image: nib.Nifti1Image | None) -> None:
-    """Write a label map as NIfTI, NRRD, MHA or PNG, by the ending of the path.
+    """Write a label map as NIfTI, NRRD, MHA, PNG or TIFF stack, by the ending of the path.
 
     Args:
         path: the file.
         labels: X × Y × Z, or height × width.
         image: the volume with the geometry to keep, its codes and units included; None for pictures.
     """
+    if image is not None and path.suffix in STACKS:
+        write_stack(path, labels, image.affine)
+        return
     with replacing(path) as partial:
         if image is None:
             Image.fromarray(labels).save(partial)

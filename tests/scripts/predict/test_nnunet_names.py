@@ -6,7 +6,9 @@ from types import SimpleNamespace
 import nibabel as nib
 import numpy as np
 import pytest
+import tifffile
 
+from components.images.volumes import read_volume
 from scripts.errors import UserError
 from scripts.predict import InferenceBundle, predict
 from scripts.predict.cases import find_cases
@@ -61,6 +63,18 @@ def test_channels_are_put_together(ct, scans):
     np.testing.assert_array_equal(np.asanyarray(found.image.dataobj), np.stack([array, array + 1], -1))
     with pytest.raises(UserError, match=r"its channel d_0001\.nii\.gz has shape"):
         load_case(cases[3], bundle)
+
+
+def test_stacks_give_stacks(ct, scans, arguments, tmp_path):
+    array = np.asanyarray(ct.dataobj)
+    tifffile.imwrite(scans / "a_0000.tif", array.T)
+    (scans / "a.json").write_text('{"spacing": [7.5, 0.9, 0.8]}')
+    out = tmp_path / "out"
+    assert predict(input=str(scans), output=str(out), nnunet_names=True, **arguments(VOLUMES)) == 0
+    assert tifffile.imread(out / "a.tif").shape == array.T.shape
+    assert json.loads((out / "a.json").read_text()) == {"spacing": [7.5, 0.9, 0.8]}
+    assert read_volume(out / "a.tif").shape == array.shape
+    assert json.loads((out / "dataset.json").read_text())["file_ending"] == ".tif"
 
 
 def test_the_channels_of_a_datalist_are_one_case(ct, scans):
