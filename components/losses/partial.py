@@ -18,7 +18,11 @@ from .joint import joint, overlaps
 
 
 class _PartialLoss(_Loss):
-    """Dice over the voxels that count; with ``batch`` over the joint batch of all processes."""
+    """Dice and cross entropy over the voxels that count.
+
+    With several processes the cross entropy, and with ``batch`` the Dice, are those of the joint batch: each process
+    has another number of voxels that count.
+    """
 
     def __init__(
         self,
@@ -49,13 +53,20 @@ class _PartialLoss(_Loss):
         shared, both = joint(parts)
         return (1 - (2 * shared + self.dice.smooth_nr) / (both + self.dice.smooth_dr)).mean()
 
+    @staticmethod
+    def _mean(entropy: Tensor, number: Tensor) -> Tensor:
+        """A sum over voxels divided by how many they are; 0 where there is none."""
+        if idist.get_world_size() > 1:
+            entropy, number = joint(entropy), idist.all_reduce(number.clone())
+        return entropy / number.clamp(min=1)
+
 
 class IgnoringDiceCELoss(_PartialLoss):
     """``monai.losses.DiceCELoss`` with softmax, in which voxels of one label count nowhere.
 
     The Dice is that of the other voxels, the cross entropy their mean; where all of them are ignored it is 0. It is
     nnU-Net's loss for a data set with an "ignore" label (Isensee et al., 2021) plus 1, as MONAI counts the Dice from 1.
-    With ``batch`` the Dice is that of the joint batch of all processes, as in
+    Of several processes the cross entropy, and with ``batch`` the Dice, are those of the joint batch, as in
     :class:`components.losses.JointDiceCELoss`.
 
     Args:
@@ -101,7 +112,7 @@ class IgnoringDiceCELoss(_PartialLoss):
         wanted = one_hot(torch.where(counted, labels, 0), logits.shape[1])
         dice = self._dice(logits.softmax(1), wanted, counted)
         entropy = F.cross_entropy(logits, labels[:, 0].long(), ignore_index=self.ignore_label, reduction="sum")
-        return self.lambda_dice * dice + self.lambda_ce * entropy / counted.sum().clamp(min=1)
+        return self.lambda_dice * dice + self.lambda_ce * self._mean(entropy, counted.sum())
 
 
 class RegionDiceBCELoss(_PartialLoss):
@@ -109,7 +120,8 @@ class RegionDiceBCELoss(_PartialLoss):
 
     It is nnU-Net's loss for regions (Isensee et al., 2021) plus 1, as MONAI counts the Dice from 1. As there, the
     binary cross entropy is the mean over voxels and regions, but with ``ignore_label`` the sum over the regions of the
-    means over the voxels that count. With ``batch`` the Dice is that of the joint batch of all processes.
+    means over the voxels that count. Of several processes it is that of the joint batch, and so is the Dice with
+    ``batch``.
 
     Args:
         regions: the labels of each region, in the order of the logits.
@@ -155,10 +167,10 @@ class RegionDiceBCELoss(_PartialLoss):
         logits, labels = (convert_to_tensor(tensor, track_meta=False) for tensor in (input.float(), target))
         wanted = region_masks(labels, self.regions, dim=1).to(logits)
         if self.ignore_label is None:
-            counted, over = torch.ones_like(labels, dtype=torch.bool), wanted.numel()
+            counted, number = torch.ones_like(labels, dtype=torch.bool), torch.tensor(wanted.numel()).to(labels.device)
         else:
             counted = labels != self.ignore_label
-            over = counted.sum().clamp(min=1)
+            number = counted.sum()
         dice = self._dice(logits.sigmoid(), wanted, counted)
         entropy = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none") * counted
-        return self.lambda_dice * dice + self.lambda_ce * entropy.sum() / over
+        return self.lambda_dice * dice + self.lambda_ce * self._mean(entropy.sum(), number)
