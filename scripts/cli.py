@@ -32,6 +32,7 @@ COMMANDS: Table = {
         "export": Command(".federated.export:export", "write the job of a federated training", bare=1),
     },
     "report": Command(".report.command:report", "make report.html from the output of an evaluation"),
+    "ensemble": Command(".predict.ensemble:ensemble", "average the probabilities of several bundles", bare=1),
     "postprocess": Command(".folds.postprocess:postprocess", "keep largest components where it helps", bare=1),
     "compare": Command(".folds.compare:compare", "compare bundles by their folds, and pairs of them", bare=1),
     "weights": {

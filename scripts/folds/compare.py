@@ -84,9 +84,12 @@ def compare(
     print(aligned(rows, ("", "mean Dice %")))
     best = max(results, key=lambda name: results[name])  # the first of equals: the simpler one
     print(f"best: {best}")
-    for root in (root for root in roots if root.name in best.split(" + ")):
-        more = " --save_probabilities" if "+" in best else ""
+    chosen = [root for root in roots if root.name in best.split(" + ")]
+    more = " --save_probabilities" if len(chosen) > 1 else ""
+    for root in chosen:
         print(f"  scanseg predict --bundle {root} --folds all --input SCANS --output LABELS/{root.name}{more}")
+    if more:
+        print(f"  scanseg ensemble {' '.join(f'LABELS/{root.name}' for root in chosen)} --output LABELS/both")
 
 
 def score_pairs(

@@ -127,8 +127,10 @@ def _places(root: Path, run_id: str, given: Mapping[str, object]) -> dict[str, s
     if not (INSTALLED and root.is_relative_to(ROOT)):
         return {}
     here = Path(root.name)
-    places = {"output_dir": here / "output"}
-    weights = Path("models", "model.pt")
-    if run_id == "training" or (here / weights).is_file() or not (root / weights).is_file():
-        places["ckpt_dir"] = here / "models"
+    fold = str(given.get("fold") or "")
+    own = [f"fold_{fold}"] if fold.isdigit() else []
+    places = {"output_dir": here.joinpath("output", *own)}
+    trained = any((here / "models").glob("**/model.pt"))
+    if run_id == "training" or trained or not (root / "models" / "model.pt").is_file():
+        places["ckpt_dir"] = here.joinpath("models", *own)
     return {name: str(path) for name, path in places.items() if name not in given}

@@ -91,6 +91,8 @@ def test_predicts_probabilities_of_regions(made):
     whole, core = found.probabilities > 0.5
     np.testing.assert_array_equal(found.labels, np.where(core, 2, np.where(whole, 1, 0)))
     assert predictor.bundle.heads == {0: "whole", 1: "core"}
+    loader = json.loads((made / "configs" / "inference.json").read_text())["handlers"][0]
+    assert loader["sigmoid"] is True  # of several weights
 
 
 def test_exports(made):

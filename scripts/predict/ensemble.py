@@ -1,0 +1,100 @@
+"""``ensemble``: label maps from the probabilities that several bundles gave for the same images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from tqdm import tqdm
+
+from components.images.nifti import read_nifti
+
+from ..data.dataset import read_json
+from ..data.reading import naming
+from ..errors import UserError
+from . import record
+from .writing import write_map
+
+POSTFIX = "_probabilities"
+FEWEST = 2
+
+
+def ensemble(*folders: str, output: str, overwrite: bool = False) -> None:
+    """Average probabilities and write the label maps of the average, as nnU-Net ensembles its configurations.
+
+    Each folder is the output of predict with --save_probabilities, for the same images and of a bundle with the same
+    classes. The probabilities are averaged on the grid of the images. Several weights of one bundle are averaged by
+    predict itself (--folds, --weights), which needs neither the time nor the room to write them.
+
+    Args:
+        folders: folders with CASE_probabilities.nii.gz, or .npz for pictures, and labels.json.
+        output: folder for the label maps, CASE_pred.nii.gz or CASE_pred.png, and labels.json.
+        overwrite: replace label maps that are there.
+
+    Example:
+        scanseg ensemble labels/spleen_3d labels/spleen_2d --output labels/both
+    """
+    if len(folders) < FEWEST:
+        raise UserError(f"ensemble needs {FEWEST} folders or more, not {len(folders)}")
+    found = {Path(folder): _cases(Path(folder)) for folder in folders}
+    (first, cases), *others = found.items()
+    names = _names(first)
+    for folder, there in others:
+        if _names(folder) != names:
+            raise UserError(
+                f"{folder} has other labels than {first} (labels.json): only the same classes can be averaged"
+            )
+        if strange := sorted(there ^ cases):
+            raise UserError(f"{strange[0]} is in one of {first} and {folder} only: predict the same images with both")
+    target = Path(output)
+    maps = {case: target / case.replace(POSTFIX, "_pred").replace(".npz", ".png") for case in sorted(cases)}
+    if not overwrite and (there := [path for path in maps.values() if path.exists()]):
+        raise UserError(f"{there[0]} exists: give another --output, or --overwrite to replace label maps")
+    record.write_labels(target, names, overwrite)
+    for case, path in tqdm(maps.items(), "averaging", unit="case", disable=None):
+        _write(path, [folder / case for folder in found], len(names))
+    print(f"{len(maps)} label maps are in {target}")
+
+
+def _cases(folder: Path) -> set[str]:
+    cases = {path.name for ending in (".nii.gz", ".npz") for path in folder.glob(f"*{POSTFIX}{ending}")}
+    if not cases:
+        raise UserError(f"{folder} has no probabilities (CASE{POSTFIX}.nii.gz): predict with --save_probabilities")
+    return cases
+
+
+def _names(folder: Path) -> dict[int, str]:
+    path = folder / "labels.json"
+    if not path.is_file():
+        raise UserError(f"{folder} has no labels.json: give a folder that predict has written")
+    return {int(number): str(name) for number, name in read_json(path).items()}
+
+
+def _write(path: Path, sources: list[Path], classes: int) -> None:
+    total, image = _read(sources[0], classes)
+    for source in sources[1:]:
+        chances, other = _read(source, classes)
+        with naming(source):
+            if chances.shape != total.shape or (image and not np.allclose(image.affine, other.affine, atol=1e-3)):
+                raise ValueError(f"it is not on the grid of {sources[0]}: it is of another image")
+        total += chances
+    labels = total.argmax(0).astype(np.uint8 if classes <= 256 else np.uint16)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_map(path, labels, image)
+
+
+def _read(path: Path, classes: int) -> tuple[np.ndarray, nib.Nifti1Image | None]:
+    """Probabilities, classes first, and the image that they are on; None for pictures."""
+    with naming(path):
+        if path.suffix == ".npz":
+            with np.load(path) as content:
+                chances, image = content["probabilities"].astype(np.float32), None
+        else:
+            image = read_nifti(path)
+            chances = np.moveaxis(np.asanyarray(image.dataobj, dtype=np.float32), -1, 0).copy()
+        if len(chances) != classes:
+            raise ValueError(
+                f"it has {len(chances)} channels for {classes} labels: regions that overlap cannot be averaged here"
+            )
+        return chances, image

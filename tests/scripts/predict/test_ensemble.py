@@ -1,0 +1,76 @@
+"""Averages of what several bundles have written."""
+
+import json
+from types import SimpleNamespace
+
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+
+from scripts.cli import main
+from scripts.predict.predictor import Prediction
+from scripts.predict.writing import write_prediction
+
+NAMES = {0: "background", 1: "liver", 2: "spleen"}
+AFFINE = np.array([[0.0, -1.5, 0, 20], [2, 0, 0, -7], [0, 0, 3, 4], [0, 0, 0, 1]])
+
+
+def chances(seed, shape):
+    values = np.random.default_rng(seed).random((3, *shape), dtype=np.float32)
+    return values / values.sum(0)
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Two folders as predict leaves them, with a volume and a picture."""
+    for seed in (0, 1):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        (folder / "labels.json").write_text(json.dumps(NAMES))
+        for name, shape in (("ct", (5, 4, 3)), ("frame", (6, 7))):
+            affine = AFFINE if len(shape) == 3 else None
+            image = None if affine is None else nib.Nifti1Image(np.zeros(shape, np.float32), affine)
+            ending = "npz" if affine is None else "nii.gz"
+            write_prediction(
+                folder,
+                {"probabilities": f"{name}_probabilities.{ending}"},
+                Prediction({}, NAMES, affine, chances(seed, shape)),
+                SimpleNamespace(image=image),
+                SimpleNamespace(heads=NAMES),
+                "",
+            )
+    return tmp_path
+
+
+def test_label_maps_of_the_average(written, capsys):
+    line = ["ensemble", str(written / "0"), str(written / "1"), "--output", str(written / "both")]
+    assert main(line) == 0
+    volume = nib.load(written / "both" / "ct_pred.nii.gz")
+    assert np.array_equal(volume.affine, AFFINE)
+    assert volume.get_data_dtype() == np.uint8
+    mean = chances(0, (5, 4, 3)) + chances(1, (5, 4, 3))
+    assert np.array_equal(np.asarray(volume.dataobj), mean.argmax(0))
+    mean = chances(0, (6, 7)) + chances(1, (6, 7))
+    assert np.array_equal(np.array(Image.open(written / "both" / "frame_pred.png")), mean.argmax(0))
+    assert json.loads((written / "both" / "labels.json").read_text()) == {str(n): name for n, name in NAMES.items()}
+    assert main(line) == 2
+    assert "exists: give another --output" in capsys.readouterr().err
+
+
+def test_what_cannot_be_averaged(written, capsys):
+    def told(*folders):
+        assert main(["ensemble", *map(str, folders), "--output", str(written / "out")]) == 2
+        return capsys.readouterr().err
+
+    assert "needs 2 folders" in told(written / "0")
+    assert "has no probabilities" in told(written / "0", written)
+    (written / "1" / "frame_probabilities.npz").unlink()
+    assert "frame_probabilities.npz is in one of" in told(written / "0", written / "1")
+    (written / "0" / "frame_probabilities.npz").unlink()
+    path = written / "1" / "ct_probabilities.nii.gz"
+    nib.save(nib.load(path).slicer[..., :2], path.with_name("x.nii.gz"))
+    path.with_name("x.nii.gz").rename(path)
+    assert "2 channels for 3 labels" in told(written / "0", written / "1")
+    (written / "1" / "labels.json").write_text('{"0": "background", "1": "liver"}')
+    assert "has other labels" in told(written / "0", written / "1")
