@@ -97,7 +97,9 @@ class XLSTMUNet(nn.Module):
         decoder_blocks_per_stage: the same for the n − 1 decoder stages, coarsest first; there the finer half has 1.
         deep_supervision: whether training returns the logits of all decoder stages, finest first. Without it the
             coarser heads are frozen: they are kept for the checkpoints of both kinds, but nothing trains them.
-        use_checkpoint: activation checkpointing: in training recompute all stages in the backward pass.
+        use_checkpoint: activation checkpointing: in training recompute blocks in the backward pass instead of keeping
+            their activations, those of all stages, or, for a number, of so many stages of the encoder and the decoder
+            from the finest on, which have most of the memory.
 
     Shape:
         (B, in_channels, *spatial) to logits (B, out_channels, *spatial); in training mode with deep supervision a list
@@ -154,7 +156,7 @@ class XLSTMUNet(nn.Module):
         blocks_per_stage: PerAxis = 2,
         decoder_blocks_per_stage: PerAxis = 2,
         deep_supervision: bool = False,
-        use_checkpoint: bool = False,
+        use_checkpoint: bool | int = False,
     ) -> None:
         super().__init__()
         check_choice("variant", variant, VARIANTS)
@@ -171,11 +173,15 @@ class XLSTMUNet(nn.Module):
             raise ValueError(f"kernel_sizes must be odd, got {list(kernel_sizes)}")
         if max(steps[0]) > 1:
             raise ValueError(f"the stride into the first stage must be 1, got {strides[0]}")
+        if not 0 <= use_checkpoint <= n:
+            raise ValueError(f"use_checkpoint must be true, false or from 0 to {n} stages, got {use_checkpoint}")
+        recomputed = n if use_checkpoint is True else int(use_checkpoint)
         blocks = _counts("blocks_per_stage", blocks_per_stage, n, math.ceil(n / 2))
         decoder_blocks = _counts("decoder_blocks_per_stage", decoder_blocks_per_stage, n - 1, math.ceil(n / 2))
 
         self.spatial_dims, self.in_channels = spatial_dims, in_channels
         self.deep_supervision, self.use_checkpoint = deep_supervision, use_checkpoint
+        self._recomputed = recomputed
         self.total_stride = tuple(math.prod(axis) for axis in zip(*steps, strict=True))
         self.patch_size = tuple(patch_size)
         self.fixed_size = False
@@ -206,7 +212,7 @@ class XLSTMUNet(nn.Module):
                 kernels[s],
                 count,
                 takes_skip=s > 0 or spatial_dims == 3,
-                use_checkpoint=use_checkpoint,
+                use_checkpoint=s < recomputed,
             )
             for s, count in zip(reversed(range(n - 1)), decoder_blocks, strict=True)
         )
@@ -242,14 +248,14 @@ class XLSTMUNet(nn.Module):
     def _decode(self, x: Tensor) -> Iterator[Tensor]:
         """Feature maps of the decoder stages, coarsest first; each is used up by the next one."""
         self._check(x)
-        checkpointing = self.use_checkpoint and self.training
+        recomputed = self._recomputed if self.training else 0
         x = plain(x)
         x = channels_last(x) if by_rows(x) or (self.training and trains_by_rows(x)) else x
         skips = []
-        for blocks in self._encoder():
-            x = run_blocks(blocks, x, checkpointing)
+        for number, blocks in enumerate(self._encoder()):
+            x = run_blocks(blocks, x, number < recomputed)
             skips.append(x)
-        x = run_blocks([self.bottleneck], skips.pop(), checkpointing)
+        x = run_blocks([self.bottleneck], skips.pop(), recomputed == len(self.stages))
         for block in self.decoder:
             x = block(x, skips.pop())
             yield x

@@ -183,6 +183,19 @@ def test_a_large_image_trains_by_rows_with_less_memory(use_checkpoint, monkeypat
         torch.testing.assert_close(gradient, expected[name], rtol=1e-7, atol=1e-10, msg=name)
 
 
+def test_the_finest_stages_alone_are_recomputed():
+    """Memory falls with each stage, and gradients stay."""
+    x, found = torch.randn(1, 2, 32, 48), []
+    for stages in (False, 1, 2, True):
+        torch.manual_seed(0)
+        found.append(bytes_kept(XLSTMUNet(**SMALL, use_checkpoint=stages).train(), x))
+    kept = [number for number, _ in found]
+    assert kept == sorted(kept, reverse=True)
+    assert len(set(kept)) == 4
+    for _, gradients in found[1:]:
+        torch.testing.assert_close(gradients, found[0][1])
+
+
 def test_a_network_that_evaluates_overwrites_no_map(monkeypatch):
     """With gradients, as for saliency maps, whose hooks keep maps."""
     monkeypatch.setattr(layout, "LARGE_INPUT", 0)
@@ -226,6 +239,7 @@ def test_eval_computes_one_head_only():
         ({"blocks_per_stage": [2, 2]}, "blocks_per_stage must be a number or 4 numbers"),
         ({"decoder_blocks_per_stage": [2, 2]}, "decoder_blocks_per_stage must be a number or 3 numbers"),
         ({"blocks_per_stage": 0}, "blocks_per_stage must be at least 1"),
+        ({"use_checkpoint": 5}, "use_checkpoint must be true, false or from 0 to 4 stages, got 5"),
     ],
 )
 def test_wrong_arguments(change, message):
