@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from torch import Tensor, nn
 
 from ..kernels.convolution import convolve, pointwise
 from ..kernels.layout import memory_format, trained_by_rows
+from ..kernels.merged import convolve_merged
+from ..kernels.ops.instance_norm.operator import Again
 from ..kernels.workspace import in_workspace
 from .upsample import Merged
 
@@ -34,8 +37,21 @@ class _Convolution:
         """In training; for a kernel of size 1, oneDNN would take ten times as long as the matrix products."""
         if max(self.kernel_size) > 1:
             return super().forward(x).contiguous(memory_format=memory_format(x))  # other libraries change the order
-        steps = tuple(slice(None, None, step) for step in self.stride)
-        return pointwise(x[(..., *steps)], self.weight, self.bias)
+        return _strided(self.stride, x, self.weight, self.bias)
+
+    def again(self, x: Tensor | Merged) -> Again:
+        """The forward pass of a kernel of size 1 in training as a function and its arguments, which autograd keeps."""
+        if isinstance(x, Merged):
+            return partial(_merged, x.stride), (x.coarse, x.skip, self.weight, self.bias)
+        return partial(_strided, self.stride), (x, self.weight, self.bias)
+
+
+def _strided(stride: Sequence[int], x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return pointwise(x[(..., *(slice(None, None, step) for step in stride))], weight, bias)
+
+
+def _merged(stride: tuple[int, ...], coarse: Tensor, skip: Tensor | None, weight: Tensor, bias: Tensor) -> Tensor:
+    return convolve_merged(coarse, stride, skip, weight, bias)
 
 
 class Convolution2d(_Convolution, nn.Conv2d):

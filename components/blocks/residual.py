@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..kernels import instance_norm
 from ..kernels.layout import by_rows, trained_by_rows
+from ..kernels.ops.instance_norm.operator import Again
 from ..kernels.workspace import give
 from .convolution import convolution
 from .upsample import Merged
@@ -62,22 +63,20 @@ class ResidualBlock(nn.Module):
         out = self.conv2(out, inplace=True)
         projects = not isinstance(self.shortcut, nn.Identity)
         shortcut = self.shortcut(x, self.inplace) if projects else x
-        out = _norm_activate(self.norm2, out, shortcut, projects)
+        again = self.shortcut.again(x) if projects and self.training and trained_by_rows(out) else None
+        out = _norm_activate(self.norm2, out, shortcut, again)
         if shortcut is not x and not self.inplace:
             give(shortcut)
         return out
 
 
-def _norm_activate(norm: nn.Module, x: Tensor, residual: Tensor | None = None, temporary: bool = False) -> Tensor:
+def _norm_activate(norm: nn.Module, x: Tensor, residual: Tensor | None = None, again: Again | None = None) -> Tensor:
     """Apply the parameters of an instance norm, add the residual and activate; x is not used afterwards.
 
-    In training either x or the residual is kept for the backward pass: x, if the residual is temporary, that is, if
-    nothing else keeps it.
+    In training the backward pass needs the residual, or computes it ``again``.
     """
-    training = norm.training and trained_by_rows(x)
-    backend = "auto" if by_rows(x) or training else "torch"
-    inplace = not (training and temporary)
-    return instance_norm(x, norm.weight, norm.bias, residual, norm.eps, NEGATIVE_SLOPE, inplace, backend)
+    backend = "auto" if by_rows(x) or (norm.training and trained_by_rows(x)) else "torch"
+    return instance_norm(x, norm.weight, norm.bias, residual, norm.eps, NEGATIVE_SLOPE, True, backend, again)
 
 
 def residual_blocks(

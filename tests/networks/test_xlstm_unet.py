@@ -178,7 +178,7 @@ def test_a_large_image_trains_by_rows_with_less_memory(use_checkpoint, monkeypat
     monkeypatch.setattr(layout, "LARGE_INPUT", 0)
     monkeypatch.setattr(upsample, "FEW", 0)
     kept, gradients = bytes_kept(network, x)
-    assert kept <= (1.0 if use_checkpoint else 0.65) * plain
+    assert kept <= (1.0 if use_checkpoint else 0.55) * plain
     for name, gradient in gradients.items():
         torch.testing.assert_close(gradient, expected[name], rtol=1e-7, atol=1e-10, msg=name)
 

@@ -7,6 +7,7 @@ result anyway, so the norm costs no memory at all.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -113,24 +114,36 @@ def _gradient(y, dy, residual, has_residual, slope, gain, shift, a, k, s, dx):  
 
 
 class InvertibleNorm(torch.autograd.Function):
-    """Arguments and result as :func:`components.kernels.instance_norm`; x is overwritten by the result."""
+    """Arguments and result as :func:`components.kernels.instance_norm`; x is overwritten by the result.
+
+    With a function, the residual is computed once more from its arguments in the backward pass instead of being kept.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None, eps: float, negative_slope: float
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        residual: Tensor | None,
+        eps: float,
+        negative_slope: float,
+        again: Callable[..., Tensor] | None,
+        *arguments: Tensor,
     ) -> Tensor:
         """Normalise in place."""
         _, rstd = forward(x, weight, bias, residual, eps, negative_slope, x)
         ctx.mark_dirty(x)
-        ctx.negative_slope = negative_slope
-        ctx.save_for_backward(x, weight, bias, torch.from_numpy(rstd), residual)
+        ctx.negative_slope, ctx.again = negative_slope, again
+        ctx.save_for_backward(x, weight, bias, torch.from_numpy(rstd), *([residual] if again is None else arguments))
         return x
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of x, weight, bias and residual."""
-        y, weight, bias, rstd, residual = ctx.saved_tensors
+        y, weight, bias, rstd, *others = ctx.saved_tensors
+        residual = others[0] if ctx.again is None else ctx.again(*others).to(y.dtype)
         width, dtype = width_of(y), weight.detach().numpy().dtype
         slope, size, batch, channels = dtype.type(ctx.negative_slope), y[0, 0].numel(), *y.shape[:2]
         dx, dresidual = empty(y), None if residual is None else empty(y)
@@ -151,4 +164,4 @@ class InvertibleNorm(torch.autograd.Function):
                 lines_of(dx, width),
             )
         dweight, dbias = (torch.from_numpy(v.sum(0)).to(weight.dtype) for v in (products, sums))
-        return dx, dweight, dbias, dresidual, None, None
+        return dx, dweight, dbias, dresidual, None, None, None, *([] if ctx.again is None else [None] * len(others))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -14,6 +16,7 @@ def instance_norm(
     eps: float,
     negative_slope: float,
     inplace: bool,
+    again: Any = None,
 ) -> Tensor:
     """See :func:`components.kernels.instance_norm`."""
     precise = x.to(weight.dtype)

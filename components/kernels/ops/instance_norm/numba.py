@@ -72,6 +72,7 @@ def instance_norm(
     eps: float,
     negative_slope: float,
     inplace: bool,
+    again: Any = None,
 ) -> Tensor:
     """See :func:`components.kernels.instance_norm`; the result is channels-last in memory."""
     if x.dtype == torch.float16:  # numba has none
@@ -80,7 +81,8 @@ def instance_norm(
     tensors = x, weight, bias, *([] if residual is None else [residual])
     recorded = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
     if recorded and inplace and is_invertible(x, weight, residual, negative_slope):
-        return InvertibleNorm.apply(x, weight, bias, residual, eps, negative_slope)
+        function, arguments = again or (None, ())
+        return InvertibleNorm.apply(x, weight, bias, residual, eps, negative_slope, function, *arguments)
     if recorded or not inplace:
         return torch.ops.scanseg.instance_norm_numba(x, weight, bias, residual, eps, negative_slope)[0]
     x = channels_last(x)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from ...precision import cast, compute_dtype, no_autocast
 from ...registry import dispatch
+
+Again = tuple[Callable[..., Tensor], tuple[Tensor, ...]]
+"""A function and its arguments."""
 
 
 def instance_norm(
@@ -18,6 +23,7 @@ def instance_norm(
     negative_slope: float = 1.0,
     inplace: bool = False,
     backend: str = "auto",
+    again: Again | None = None,
 ) -> Tensor:
     """Instance norm, residual connection and leaky ReLU in one (Ulyanov et al., 2016, arXiv 1607.08022).
 
@@ -34,6 +40,8 @@ def instance_norm(
         inplace: whether x may be overwritten; saves memory. Where a gradient is recorded, it is only if the result can
             be undone, and if neither x is a leaf or a view nor its layout another than channels-last.
         backend: "auto" or a name from ``backends("instance_norm")``.
+        again: how to compute the residual once more, so that it need not be kept for the backward pass where x is
+            overwritten: a function without side effects, and its arguments, which something else keeps anyway.
 
     Returns:
         (B, C, *spatial) in the dtype of ``x``. Moments are float32 (float64 for float64 input) also for bfloat16.
@@ -62,4 +70,4 @@ def instance_norm(
     function = dispatch("instance_norm", backend, x.device.type, compute == torch.float64)
     with no_autocast(x):
         residual = None if residual is None else residual.to(x.dtype)
-        return function(x, *cast(compute, weight, bias), residual, eps, negative_slope, inplace)
+        return function(x, *cast(compute, weight, bias), residual, eps, negative_slope, inplace, again)
