@@ -77,7 +77,7 @@ def _costs(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:
         lines.append(
             (
                 rival(name).title,
-                rival(name).optimiser,
+                rival(name).optimiser + (f", PyTorch {runs[0]['torch']}" if "torch" in runs[0] else ""),
                 ", ".join(f"{run['iterations']:,}" for run in runs),
                 ", ".join(f"{run['cpu_seconds']:.0f}" for run in runs),
                 f"{max(peaks) / 1e9:.1f} GB" if peaks else "—",

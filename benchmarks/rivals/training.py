@@ -11,6 +11,7 @@ import shutil
 import statistics
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,8 @@ def _planned(folder: Path, spec: Json, content: Json, common: Json) -> Json:
             "max_epochs": 1,
             "epoch_length": TRIED,
             "seed": spec["seed"],
-            "train#dataset#data": _first(content, "train", 4 * content["batch_size"]),
-            "validate#dataset#data": _first(content, "validate", 0),
+            "train#dataset#data": items(content, "train", 4 * content["batch_size"]),
+            "validate#dataset#data": items(content, "validate", 0),
             "train#handlers": _handlers(content, path),
             **_batch(spec),
         }
@@ -85,7 +86,7 @@ def _train(folder: Path, spec: Json, content: Json, common: Json) -> None:
         "seed": spec["seed"],
         "cache_rate": 1.0,
         "resume": "auto",
-        "validate#dataset#data": _first(content, "validate", spec["validation_cases"]),
+        "validate#dataset#data": items(content, "validate", spec["validation_cases"]),
         "train#handlers": _handlers(content, folder / "clock.json"),
         **_batch(spec),
     }
@@ -100,10 +101,17 @@ def _batch(spec: Json) -> Json:
     return {} if spec["batch_size"] is None else {"batch_size": spec["batch_size"]}
 
 
-def _first(content: Json, part: str, number: int | None) -> str:
-    """The expression for the items of a list, cut to the first ones."""
-    expression = content[part]["dataset"]["data"]
-    return expression if number is None else f"{expression}[:{number}]"
+def first(found: Sequence[Json], number: int) -> list[Json]:
+    """The first items of a list, for a config."""
+    return list(found[:number])
+
+
+def items(content: Json, part: str, number: int | None = None) -> Any:
+    """The items of a dataset of a bundle, cut to the first ones."""
+    found = content[part]["dataset"]["data"]
+    if number is None:
+        return found
+    return {"_target_": "benchmarks.rivals.training.first", "found": found, "number": number}
 
 
 def _handlers(content: Json, path: Path) -> list[Any]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from ignite.engine import Engine, Events
+from monai.bundle import ConfigParser
 from scipy import stats
 
 from benchmarks.__main__ import main
@@ -17,6 +18,7 @@ from benchmarks.rivals.record import gather
 from benchmarks.rivals.schedule import schedule
 from benchmarks.rivals.scores import of_classes, panoptic_quality
 from benchmarks.rivals.statistics import by_patient, compare, interval
+from benchmarks.rivals.training import items
 from scripts.bundle.find import find_bundle
 from scripts.data.dataset import read_json
 
@@ -100,6 +102,16 @@ def test_networks_fit_the_pipeline():
     assert [tuple(y.shape[2:]) for y in network(x)] == [(32, 16), (16, 8), (8, 4)]
     assert len(network(x)) == len(PLAN["loss"]["weights"])
     assert network.eval()(x).shape == (2, 3, 32, 16)
+
+
+@pytest.mark.parametrize("part", ["training", "validation"])
+def test_the_lists_of_a_bundle_are_cut(part, tmp_path):
+    cases = [{"image": f"i{n}.nii.gz", "label": f"l{n}.nii.gz"} for n in range(3)]
+    (tmp_path / "datalist.json").write_text(json.dumps({"training": cases, "validation": cases, "test": cases}))
+    for number, count in ((None, 3), (2, 2), (0, 0)):
+        data = items(PLAN, {"training": "train", "validation": "validate"}[part], number)
+        parser = ConfigParser({**PLAN, "dataset_dir": str(tmp_path), "some": data})
+        assert len(parser.get_parsed_content("some")) == count
 
 
 def test_nnunet_gets_the_same_cases_and_plan(tmp_path):

@@ -120,7 +120,7 @@ class nnUNetTrainerBudget(nnUNetTrainer):
         lines = status.read_text(encoding="ascii").splitlines() if status.is_file() else []
         peak = next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), None)
         count = sum(p.numel() for p in self.network.parameters() if p.requires_grad)
-        self._write("training.json", {"peak_bytes": peak, "parameters": count})
+        self._write("training.json", {"peak_bytes": peak, "parameters": count, "torch": str(torch.__version__)})
 
     def perform_actual_validation(self, save_probabilities: bool = False) -> None:
         """None: the test cases are predicted by nnUNetv2_predict."""
