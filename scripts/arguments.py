@@ -119,6 +119,7 @@ def call(path: list[str], command: Command, words: list[str]) -> int:
         reason = next((line for line in told.getvalue().splitlines() if line.startswith("ERROR: ")), "wrong arguments")
         for theirs, ours in FIRE_SAYS.items():
             reason = reason.replace(theirs, ours)
+        reason = re.sub(r"Missing required flags: \{'(\w+)'.*", r"missing --\1", reason)
         reason = re.sub(r"(--\w+)_\b", r"\1", reason)
         raise UserError(f"{reason}; see {called} --help") from error
     check_arguments(function, bound[0].arguments)

@@ -107,7 +107,9 @@ def check_run(run_id: str, bundle: str, *words: str) -> None:
     own, overrides = take_overrides(words, ("dataset_dir", "config", "nproc", "folds"))
     flags = dict(itertools.pairwise(own))
     configs = [f"{name}.json" for name in flags.get("--config", "").split(",") if name not in ("", "tracking")]
-    root = next(place for place in (ROOT / "bundles" / bundle, ROOT / bundle) if place.is_dir())
+    root = next((place for place in (ROOT / "bundles" / bundle, ROOT / bundle) if place.is_dir()), None)
+    if root is None:
+        return  # a bundle of the reader's own, which a command before makes
     check_bundle(*monai_command(run_id, root, configs, overrides)[2:])
 
 

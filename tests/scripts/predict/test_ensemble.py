@@ -64,6 +64,8 @@ def test_what_cannot_be_averaged(written, capsys):
         return capsys.readouterr().err
 
     assert "needs 2 folders" in told(written / "0")
+    assert main(["ensemble", str(written / "0"), str(written / "1")]) == 2
+    assert "missing --output; see scanseg ensemble --help" in capsys.readouterr().err
     assert "has no probabilities" in told(written / "0", written)
     (written / "1" / "frame_probabilities.npz").unlink()
     assert "frame_probabilities.npz is in one of" in told(written / "0", written / "1")
