@@ -41,6 +41,7 @@ NARROW = 16
 LEAST_VOXELS = {2: 128**2, 3: 32**3}
 """Patches are not made smaller than this."""
 LEARNING_RATE = {"xlstm": 2e-3, "msvm": 5e-4}
+# PyTorch's cycle of five steps divides by 0 where a fifth of them rises: few epochs rise for longer.
 ONE_CYCLE: dict[str, Any] = {
     "optimizer": {
         "_target_": "torch.optim.AdamW",
@@ -53,7 +54,7 @@ ONE_CYCLE: dict[str, Any] = {
         "optimizer": "@optimizer",
         "max_lr": "@learning_rate",
         "total_steps": "$@max_epochs + 1",
-        "pct_start": 0.2,
+        "pct_start": "$max(0.2, 1.5 / (@max_epochs + 1))",
         "cycle_momentum": False,
     },
 }

@@ -9,7 +9,7 @@ from test_plan import gpu, measurement
 
 from scripts.errors import UserError
 from scripts.new.plan import plan
-from scripts.new.short import STEPS, WANTED, Budget, seconds
+from scripts.new.short import ONE_CYCLE, STEPS, WANTED, Budget, seconds
 
 VOLUMES = measurement((60, 200, 280), (3.0, 1.19, 1.19))
 
@@ -61,6 +61,16 @@ def test_the_schedule_ends_with_the_training():
         schedule.step()
     assert max(rates) == pytest.approx(config["learning_rate"], rel=0.05)
     assert rates[-1] < 0.1 * max(rates)
+
+
+@pytest.mark.parametrize("epochs", range(1, 12))
+def test_any_number_of_epochs_has_a_cycle(epochs):
+    config = {"max_epochs": epochs, "learning_rate": 0.002, "weight_decay": 0.01, "network": torch.nn.Linear(1, 1)}
+    schedule = ConfigParser({**config, **ONE_CYCLE}).get_parsed_content("lr_scheduler")
+    for _ in range(epochs):
+        schedule.optimizer.step()
+        schedule.step()
+        assert 0 < schedule.get_last_lr()[0] <= 0.002
 
 
 def test_an_epoch_of_slices_is_all_of_them():
