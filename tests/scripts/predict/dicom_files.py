@@ -1,5 +1,7 @@
 """DICOM series as a scanner would write them, made by SimpleITK."""
 
+import locale
+
 import pydicom
 import SimpleITK as sitk
 
@@ -33,6 +35,7 @@ def write_series(folder, image, modality="CT", number=3, order=7, count=31, **ta
         "0028|1053": "1",
         **tags,
     }
+    encoding = locale.setlocale(locale.LC_CTYPE)  # the writer leaves "C", in which the next test reads files as ASCII
     writer = sitk.ImageFileWriter()
     writer.KeepOriginalImageUIDOn()
     for z in range(volume.GetDepth()):
@@ -43,6 +46,7 @@ def write_series(folder, image, modality="CT", number=3, order=7, count=31, **ta
             piece.SetMetaData(key, value)
         writer.SetFileName(str(folder / f"IM{z * order % count:04d}.dcm"))
         writer.Execute(piece)
+    locale.setlocale(locale.LC_CTYPE, encoding)
     return volume
 
 
