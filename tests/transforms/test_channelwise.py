@@ -14,7 +14,7 @@ from monai.transforms import (
     SpatialCrop,
 )
 
-from components.transforms import RandChannelwised
+from components.transforms import PerChanneld, RandChannelwised
 
 
 def test_each_channel_by_its_own_chance_and_numbers():
@@ -81,3 +81,16 @@ def test_wrong_use():
     crop = SpatialCrop(roi_start=[0, 0], roi_end=[4, 4])
     with pytest.raises(ValueError, match=r"SpatialCrop made \(1, 4, 4\) of \(1, 8, 8\)"):
         RandChannelwised("image", crop, prob=1.0)({"image": torch.rand(1, 8, 8)})
+
+
+def test_each_channel_gets_its_transforms():
+    image = torch.arange(24.0).reshape(3, 2, 4)
+    found = PerChanneld("image", [lambda x: x + 1, [lambda x: 2 * x, lambda x: x - 3], []])(
+        {"image": image, "other": 1}
+    )
+    torch.testing.assert_close(found["image"], torch.stack([image[0] + 1, 2 * image[1] - 3, image[2]]))
+    assert found["other"] == 1
+    with pytest.raises(ValueError, match="image has 2 channels, but PerChanneld has transforms for 3"):
+        PerChanneld("image", [[], [], []])({"image": image[:2]})
+    with pytest.raises(ValueError, match="the transform of channel 1 of image changed its shape"):
+        PerChanneld("image", [[], lambda x: x[..., :1]])({"image": image[:2]})
