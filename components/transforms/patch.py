@@ -12,6 +12,9 @@ from torch import Tensor
 
 from ..regions import check_regions
 
+TRIES = 64
+"""Random voxels that are looked at before all that are known are listed."""
+
 
 class RandPatchd(Randomizable, MapTransform):
     """Cut one random patch of a fixed size, padded with zeros where it reaches outside the image.
@@ -105,18 +108,26 @@ class RandPatchd(Randomizable, MapTransform):
 
     def _centre(self, label: Tensor, foreground: bool) -> np.ndarray | None:
         """A voxel of a random class, or else one that is not ignored; None where any will do."""
-        labels = convert_to_numpy(label)[0].astype(np.int64)
-        counts = np.bincount(labels.ravel())
-        wanted = self._classes(counts) if foreground else []
-        if len(wanted):
-            chosen = self.R.choice(len(wanted))
-            there = np.isin(labels, wanted[chosen])
-        elif self.ignore_label is not None:
-            there = labels != self.ignore_label
-        else:
+        labels = convert_to_numpy(label)[0]
+        voxel = self._foreground_voxel(labels.astype(np.int64)) if foreground else None
+        if voxel is None and self.ignore_label is not None:
+            voxel = self._known_voxel(labels)
+        return None if voxel is None else np.array(np.unravel_index(voxel, labels.shape))
+
+    def _foreground_voxel(self, labels: np.ndarray) -> int | None:
+        classes = self._classes(np.bincount(labels.ravel()))
+        if not len(classes):
             return None
-        voxels = np.flatnonzero(there)
-        return np.array(np.unravel_index(self.R.choice(voxels), labels.shape)) if len(voxels) else None
+        wanted = classes[self.R.choice(len(classes))]
+        return self.R.choice(np.flatnonzero(labels == wanted[0] if len(wanted) == 1 else np.isin(labels, wanted)))
+
+    def _known_voxel(self, labels: np.ndarray) -> int | None:
+        for _ in range(TRIES):  # in most images soon found, without a list of all voxels
+            voxel = self.R.randint(labels.size)
+            if labels.flat[voxel] != self.ignore_label:
+                return voxel
+        voxels = np.flatnonzero(labels != self.ignore_label)
+        return self.R.choice(voxels) if len(voxels) else None
 
     def _classes(self, counts: np.ndarray) -> Sequence[Sequence[int]]:
         """The labels of each class that the label map has."""

@@ -15,7 +15,7 @@ def relabel(config: Json, labelling: Labelling, labels: int) -> None:
     """Change a derived config, or an override of some of its values.
 
     A config with ``num_classes`` gets ``regions`` and ``regions_class_order``, or ``ignore_label``, or all of them, and
-    what reads label maps or writes them knows of these.
+    what reads label maps or writes them knows of these. A training validates each region by itself, too.
 
     Args:
         config: of a bundle whose labels are classes that exclude each other; it is changed.
@@ -36,6 +36,8 @@ def relabel(config: Json, labelling: Labelling, labels: int) -> None:
         if labelling.ignore is not None:
             config["ignore_label"] = labelling.ignore
         config |= values
+    if labelling.regions and "trainer" in config.get("train", {}):
+        config["validate"]["evaluator"]["additional_metrics"] = _dice_of_each(labelling)
     for key in [key for key, value in config.items() if str(value).endswith(".JointDiceCELoss")]:
         del config[key]  # the losses that are set here are joint by themselves
 
@@ -59,6 +61,23 @@ def relabel_metadata(metadata: Json, labelling: Labelling, classes: Sequence[str
         metadata["label_classes"] += ignored
 
 
+def _dice_of_each(labelling: Labelling) -> Json:
+    """Dice of each region in a validation, for its own curve beside that of the mean."""
+    ignored = {} if labelling.ignore is None else IGNORED
+    return {
+        f"val_dice_{name.replace(' ', '_')}": {
+            "_target_": "MeanDice",
+            "include_background": True,
+            "output_transform": {
+                "_target_": "components.metrics.RegionPairs",
+                "regions": [f"@regions#{place}"],
+                **ignored,
+            },
+        }
+        for place, name in enumerate(labelling.regions)
+    }
+
+
 def _after(config: Json, key: str) -> list[str]:
     keys = list(config)
     return keys[keys.index(key) + 1 :]
@@ -75,7 +94,7 @@ def _change(node: Json, used: Json, labels: int) -> None:
     elif kind == "StrictCheckpointLoader" and "regions" in used:
         node["sigmoid"] = True
     elif kind == "MeanDice":
-        pairs = {"regions": "$[[label] for label in range(1, @num_classes)]", **used}
+        pairs = {"regions": [[label] for label in range(1, labels - 1)], **used}
         node.pop("num_classes", None)
         node |= {
             "include_background": True,

@@ -17,6 +17,7 @@ from scripts.data.labelling import Labelling, understood
 from scripts.errors import UserError
 from scripts.new.command import new
 from scripts.predict.predictor import Predictor
+from scripts.report.command import report
 from scripts.zoo.run_checks import agreement
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -63,12 +64,18 @@ def test_goes_on_where_it_ended(made):
     start(made, "training", "train", max_epochs=2, epoch_length=1, val_interval=1, resume="true")
     history = list(csv.DictReader((made / "output/history.csv").open()))
     assert [row["epoch"] for row in history] == ["1", "2"]
-    assert all(np.isfinite(float(row["loss"])) and row["val_mean_dice"] for row in history)
+    for row in history:
+        assert np.isfinite(float(row["loss"]))
+        each = [float(row[f"val_dice_{name}"]) for name in ("whole", "core")]
+        assert float(row["val_mean_dice"]) == pytest.approx(np.mean(each), abs=1e-5)
 
 
 def test_scores_are_those_of_the_known_voxels(made):
     start(made, "evaluating", "evaluate")
     start(made, "inferring", "inference")
+    report(str(made / "output"), str(made / "data"))
+    page = (made / "output/report.html").read_text()
+    assert all(told in page for told in ("Validation: dice core", "whole</th>", "ignore"))
     rows = list(csv.DictReader((made / "output/metrics.csv").open()))
     assert [row["class"] for row in rows] == ["whole", "core"]
     (item,) = json.loads((made / "data/datalist.json").read_text())["test"]
