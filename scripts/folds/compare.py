@@ -16,6 +16,7 @@ from ..bundle.find import find_bundle
 from ..data.dataset import read_json
 from ..errors import UserError
 from ..predict import Predictor
+from ..predict.command import quiet
 from ..tables import aligned
 from .outputs import FoldScores, HeldOut, held_out, label_map, read_folds
 from .postprocess import mean_of
@@ -79,7 +80,9 @@ def compare(
     results = {each.name: _dice_of(each.scores) for each in found}
     print(_side_by_side(found))
     if pairs:
-        results |= {" + ".join(names): value for names, value in score_pairs(found, data, device).items()}
+        with quiet():
+            scored = score_pairs(found, data, device)
+        results |= {" + ".join(names): value for names, value in scored.items()}
     rows = [(name, f"{100 * value:.2f}") for name, value in results.items()]
     print(aligned(rows, ("", "mean Dice %")))
     best = max(results, key=lambda name: results[name])  # the first of equals: the simpler one

@@ -93,7 +93,7 @@ def predict(
     ranks = Ranks.of_environment()
     source, folder = Path(input), Path(output)
     _check_folders(source, folder)
-    with _quiet():
+    with quiet():
         opened = InferenceBundle(bundle, override)
         if format and opened.takes_pictures:
             raise UserError(f"--format is for volumes: the label maps of {opened.name} are PNG")
@@ -212,7 +212,7 @@ def _refuse_overwriting(folder: Path, states: Mapping[str, str]) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep what libraries note about optional parts and odd headers away from the user of a command line."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)

@@ -11,6 +11,8 @@ from monai.bundle import ConfigWorkflow, verify_metadata, verify_net_in_out
 from PIL import Image
 from raw_data import nifti
 
+from components.data import split_items
+from scripts.data.check import check
 from scripts.errors import UserError
 from scripts.new.command import new
 from tests.bundles.workflow import ROOT, python, runner
@@ -197,6 +199,41 @@ def test_labels_and_formats_are_converted_where_needed(tmp_path):
         source = nib.load(root / "labelsTr" / item["label"].rpartition("/")[2])
         np.testing.assert_array_equal(label.get_fdata(), np.searchsorted([0, 3, 7], source.get_fdata()))
         np.testing.assert_allclose(label.affine, source.affine, atol=1e-6)
+
+
+def test_folds_of_slices_are_validated_on_their_volumes(tmp_path):
+    root = data.raw_volumes(tmp_path / "raw", channels=("CT",), training=4, test=1)
+    new("organs", "msvm_acdc", str(root), str(tmp_path), memory=4, processes=1, folds=2)
+    lists = json.loads((tmp_path / "organs/data/datalist.json").read_text())
+    assert [len(lists[part]) for part in ("training", "validation", "test")] == [4 * data.SHAPE[2], 4, 1]
+    seen, held_out = (
+        {
+            item["image"].rpartition("/")[2].partition(end)[0]
+            for item in split_items(str(tmp_path / "organs/data"), split, 0)
+        }
+        for split, end in (("training", "_slice"), ("test", "."))
+    )
+    assert seen | held_out == {"c0", "c1", "c2", "c3"}
+    assert len(seen) == len(held_out) == 2
+    assert check(str(tmp_path / "organs/data"), processes=1) == 0  # the volumes are no leak
+    readme = (tmp_path / "organs/docs/README.md").read_text()
+    assert "--folds all" in readme
+    assert "models/fold_0" in readme
+
+
+def test_the_lists_of_a_dataset_dir_become_folds(tmp_path):
+    root = data.raw_volumes(tmp_path / "raw", channels=("MR",), training=5, test=1)
+    new("first", "xlstm_abdomen_mri_3d", str(root), str(tmp_path), memory=4, processes=1)
+    ready = tmp_path / "first/data"
+    before = (ready / "datalist.json").read_text()
+    new("second", "xlstm_abdomen_mri_3d", str(ready), str(tmp_path), memory=4, processes=1, folds=5)
+    lists = json.loads((tmp_path / "second/data/datalist.json").read_text())
+    assert sorted(item["fold"] for item in lists["training"]) == [0, 1, 2, 3, 4]
+    assert [len(lists[part]) for part in ("validation", "test")] == [0, 1]
+    assert (ready / "datalist.json").read_text() == before
+    assert check(str(tmp_path / "second/data"), processes=1) == 0
+    new("third", "xlstm_abdomen_mri_3d", str(tmp_path / "second/data"), str(tmp_path), memory=4, processes=1)
+    assert not (tmp_path / "third/data").exists()  # folds that are there are kept
 
 
 @pytest.mark.parametrize(
