@@ -18,11 +18,24 @@ CHANNEL = re.compile(r"_\d{4}$")
 
 
 def spacing_file(path: Path) -> Path | None:
-    """The JSON file with the spacing of a TIFF, CASE.json for CASE.tif and CASE_0000.tif; None where there is none."""
+    """The JSON file with the spacing of a TIFF, CASE.json for CASE.tif and CASE_0000.tif; None where there is none.
+
+    A JSON file without "spacing", such as the annotations of a picture, does not make a volume of it.
+    """
     if path.suffix.lower() not in ENDINGS:
         return None
     names = dict.fromkeys((path.stem, CHANNEL.sub("", path.stem)))
-    return next((found for name in names if (found := path.with_name(f"{name}.json")).is_file()), None)
+    return next((found for name in names if _has_spacing(found := path.with_name(f"{name}.json"))), None)
+
+
+def _has_spacing(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:  # not JSON, or not text
+        return False
+    return isinstance(content, dict) and "spacing" in content
 
 
 def is_stack(path: Path) -> bool:
@@ -55,16 +68,16 @@ def read_stack(path: Path) -> nib.Nifti1Image:
         as in files without any orientation.
 
     Raises:
-        ValueError: if the TIFF has not three axes, or the JSON no three positive numbers.
+        ValueError: if the TIFF does not have three axes, or there is no JSON file with three positive numbers.
         ImportError: if tifffile or a library for its compression is missing.
     """
     beside = spacing_file(path)
     if beside is None:
         raise ValueError('it has no JSON file with its spacing: put CASE.json with {"spacing": [z, y, x]} beside it')
     try:
-        spacing = np.asarray(json.loads(beside.read_text())["spacing"], dtype=float)
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{beside} has no list of numbers called spacing") from error
+        spacing = np.asarray(json.loads(beside.read_text(encoding="utf-8"))["spacing"], dtype=float)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f'{beside} has a "spacing" that is not a list of three numbers') from error
     if spacing.shape != (3,) or not (np.isfinite(spacing).all() and (spacing > 0).all()):
         raise ValueError(f"{beside} has the spacing {spacing.tolist()}, but three positive numbers are needed")
     with quiet():

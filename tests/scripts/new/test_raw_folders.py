@@ -10,6 +10,7 @@ import tifffile
 import user_data as data
 
 from components.images.reading import read
+from components.images.stacks import is_stack
 from scripts.cli import main
 from scripts.errors import UserError
 from scripts.new.measure import measure
@@ -66,6 +67,15 @@ def test_a_stack_without_spacing_says_what_is_missing(tmp_path):
         path.unlink()
     with pytest.raises(UserError, match=r'put CASE\.json with \{"spacing": \[z, y, x\]\} beside it'):
         measure(find_sources(raw), 1)
+
+
+def test_a_picture_with_a_json_file_of_something_else_stays_a_picture(tmp_path):
+    for content in ('{"shapes": []}', "[1.0, 2.0]", "{"):
+        (tmp_path / "a.json").write_text(content)
+        assert not is_stack(tmp_path / "a.tif")
+    (tmp_path / "a.json").write_text('{"spacing": [3.0, 1.2, 1.1]}')
+    assert is_stack(tmp_path / "a.tif")
+    assert is_stack(tmp_path / "a_0000.tif")
 
 
 def test_files_that_dataset_json_names_may_lie_anywhere(raw, tmp_path, monkeypatch):
