@@ -79,7 +79,7 @@ def weight_files(
         fold: the fold whose held-out cases the run scores, where it does.
 
     Returns:
-        The paths; what is not there is told by who loads it.
+        The paths. Whether the files exist is checked when they are loaded.
 
     Raises:
         ValueError: if ``folds`` is something else, or stands beside another choice.
@@ -101,10 +101,11 @@ def weight_files(
     if fold is not None:
         raise ValueError(f"fold {fold} and folds {folds}: the networks of other folds have seen the cases of a fold")
     if folds == "all":
-        there = {path.parent.name.removeprefix("fold_"): path for path in folder.glob("fold_*/model.pt")}
+        numbered = ((path.parent.name.removeprefix("fold_"), path) for path in folder.glob("fold_*/model.pt"))
+        there = {int(number): path for number, path in numbered if number.isdecimal()}  # not fold_0_backup
         if not there:
             raise FileNotFoundError(f"{folder} has no folds (fold_0/model.pt, …): train them with run training --folds")
-        return [there[number].as_posix() for number in sorted(there, key=lambda text: (len(text), text))]
+        return [there[number].as_posix() for number in sorted(there)]
     numbers = folds.split(",") if isinstance(folds, str) else folds if isinstance(folds, Sequence) else [folds]
     if not all(str(number).strip().isdigit() for number in numbers):
         raise ValueError(f"folds is {folds!r}, but all or numbers as 0,2 are needed")
@@ -131,7 +132,7 @@ class StrictCheckpointLoader:
     Of several files the probabilities are averaged: the evaluator gets an
     :class:`components.inferers.EnsembleInferer` around its inferer.
 
-    MONAI's ``CheckpointLoader`` would tell a missing file, or one that does not fit, in many lines. Federated clients
+    MONAI's ``CheckpointLoader`` reports a missing file, or one that does not fit, in many lines. Federated clients
     of MONAI switch off every handler that has ``CheckpointLoader`` in its name, since the server sends the weights.
 
     Args:

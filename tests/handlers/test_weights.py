@@ -125,6 +125,8 @@ def test_files_of_weights(tmp_path):
     def fold(number):
         return (tmp_path / f"fold_{number}" / "model.pt").as_posix()
 
+    (tmp_path / "fold_0_before").mkdir()
+    (tmp_path / "fold_0_before" / "model.pt").touch()
     (tmp_path / "a,b.pt").touch()
     assert weight_files(tmp_path) == [(tmp_path / "model.pt").as_posix()]
     assert weight_files(tmp_path, weights="a.pt, b.pt") == weight_files(tmp_path, weights=("a.pt", "b.pt"))
