@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from components.files import write_text
 from components.images.endings import NIFTI, ending_of
 
-from ..bundle.contents import add_components, has_neighbour
-from ..data.dataset import PARTS, Dataset
+from ..data.dataset import PARTS
 from ..data.scales import Scale, mixed_scales
 from ..data.work import process_count
 from ..errors import UserError
 from ..hints import Count, Seed
 from ..memory import budget as memory_budget
 from .base import Base, find_base, fitting
-from .datafolder import Form, fill, share
-from .describe import NewBundle, readme, text
+from .datafolder import Form
+from .describe import text
+from .making import Maker
 from .measure import Measured, measure
 from .plan import CONFIGURATIONS, Plan, plan, planned
 from .presets import preset
 from .short import Budget, seconds
 from .sources import Source, Sources, find_sources
 from .split import split
-from .summary import Measurement, summarise
-from .write import check_name, check_target, dumps, new_bundle, write_configs
+from .summary import summarise
+from .write import check_name, check_target
 
 
 def new(
@@ -95,11 +92,7 @@ def new(
     check_name(name)
     processes = process_count(processes)
     available, planner = memory_budget(memory), _planner(planner, memory)
-    duration = None if budget is None else seconds(budget)
-    if duration is None and step_seconds is not None:
-        raise UserError("--step_seconds goes with --budget")
-    if duration is not None and configuration not in (None, "3d"):
-        raise UserError(f"--budget is for one network in 3D or for pictures: leave out --configuration {configuration}")
+    duration = _duration(budget, step_seconds, configuration)
     parent = Path(out) if out is not None else _default_folder()
     named = find_base(from_)
     sources = find_sources(Path(data))
@@ -136,53 +129,34 @@ def new(
     ready = sources.ready and not divided and _is_usable(sources, measured, form)
     if ready and form.unit:
         _check_scaled(sources, measured)
-    notes = [*([base_note] if base_note else []), *sources.notes]
-    notes += [*measured.labelling.notes(), *_notes(measured, cases)]
-    if base.weights is not None:
-        notes.append(f"a training can start from the weights of {base.folder.name}: --pretrained {base.weights}")
-    if sources.spatial_dims == 3:
-        scales = {name: Scale(facts.kind, *facts.bounds) for name, facts in measured.facts.items()}
-        if note := mixed_scales(scales, absolute=settings.normalisation.absolute):
-            notes.append(note)
-
-    filled: Path | None = None
+    notes = [*([base_note] if base_note else []), *_notes(base, sources, measured, cases, settings)]
+    maker = Maker(
+        base=base,
+        pictures=pictures,
+        sources=sources,
+        cases=cases,
+        division=division,
+        found=found,
+        form=form,
+        ready=ready,
+        notes=notes,
+        budget=fitted,
+        processes=processes,
+    )
     for target, settings in plans.items():
-        with new_bundle(target) as folder:
-            configs = write_configs(folder, base, pictures, target.name, found, settings)
-            if ready:
-                lists = {part: sum(case.part == part for case in cases) for part in PARTS}
-            elif filled is not None:
-                share(filled, folder / "data")
-            else:
-                dataset = _dataset(target.name, sources, found, division, notes)
-                for record in fill(folder / "data", cases, form, processes):
-                    dataset.take(record)
-                dataset.write(folder / "data")
-                lists = {part: len(items) for part, items in dataset.lists.items()}
-            if fitted is not None:
-                short = fitted.training(settings, lists["training"], lists["validation"])
-                write_text(folder / "configs" / "short.json", dumps(short.config) + "\n")
-                settings = replace(settings, choices=(*settings.choices, short.choice))
-            bundle = NewBundle(
-                name=target.name,
-                folder=target,
-                base=base.folder.name,
-                dataset_dir=sources.root if ready else target / "data",
-                data=sources.root,
-                layout=sources.layout,
-                split=division,
-                number=lists,
-                configs=[*configs, *(["short.json"] if fitted is not None else [])],
-                measurement=found,
-                plan=settings,
-                notes=notes,
-                folds=len({case.fold for case in cases} - {None}),
-            )
-            write_text(folder / "docs" / "README.md", readme(bundle))
-            if not has_neighbour(target):
-                add_components(folder, base.folder)
-        filled = target / "data"
-        print(text(bundle))
+        print(text(maker.make(target, settings)))
+
+
+def _duration(budget: str | None, step_seconds: float | None, configuration: str | None) -> float | None:
+    """Seconds of a short training; None where none is wanted."""
+    if budget is None:
+        if step_seconds is not None:
+            raise UserError("--step_seconds goes with --budget")
+        return None
+    duration = seconds(budget)
+    if configuration not in (None, "3d"):
+        raise UserError(f"--budget is for one network in 3D or for pictures: leave out --configuration {configuration}")
+    return duration
 
 
 def _planner(planner: str | None, memory: float | str | None) -> str | None:
@@ -282,33 +256,19 @@ def _check_scaled(sources: Sources, measured: Measured) -> None:
             )
 
 
-def _notes(measured: Measured, cases: list[Source]) -> list[str]:
-    notes = []
+def _notes(base: Base, sources: Sources, measured: Measured, cases: list[Source], settings: Plan) -> list[str]:
+    """What else the user should know of the data and of the bundle."""
+    notes = [*sources.notes, *measured.labelling.notes()]
     for part in PARTS:
         facts = [measured.facts[case.name] for case in cases if case.part == part]
         seen = {value for found in facts for value in found.voxels}
         missing = [name for name, values in measured.values.items() if seen.isdisjoint(values)]
         if missing and facts:
             notes.append(f"no {part} case has {', '.join(missing)}")
+    if base.weights is not None:
+        notes.append(f"a training can start from the weights of {base.folder.name}: --pretrained {base.weights}")
+    if sources.spatial_dims == 3:
+        scales = {name: Scale(facts.kind, *facts.bounds) for name, facts in measured.facts.items()}
+        if note := mixed_scales(scales, absolute=settings.normalisation.absolute):
+            notes.append(note)
     return notes
-
-
-def _dataset(name: str, sources: Sources, found: Measurement, division: str, notes: list[str]) -> Dataset:
-    details: dict[str, Any] = {
-        **found.labelling.record(),
-        "channels": list(found.channels),
-        "notes": notes,
-        "cases": found.cases,
-        "classes_found": {label: {"cases": n, "voxels": voxels} for label, (n, voxels) in found.counts.items()},
-    }
-    return Dataset(
-        name=name,
-        bundle=name,
-        description=f"{found.cases} {'volumes' if found.spatial_dims == 3 else 'pictures'} from {sources.layout}.",
-        modality=found.modality,
-        source=str(sources.root.resolve()),
-        licence="stated by the maker of the bundle in docs/data_license.txt",
-        labels=found.labels,
-        split=division,
-        details=details,
-    )

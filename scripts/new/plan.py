@@ -7,20 +7,10 @@ from dataclasses import dataclass, field, replace
 
 from ..errors import UserError
 from ..memory import Memory, msvm_gib, xlstm_gib
-from .frame import frame_of, full_and_low, room_of, slice_order
+from .frame import Frame, frame_of, full_and_low, room_of, slice_order
 from .presets import SMALLEST_BATCH
-from .reasons import (
-    Choice,
-    batch_why,
-    ends,
-    memory_why,
-    normalisation_words,
-    patch_why,
-    per_stage,
-    spacing_choices,
-    times,
-)
-from .search import batched, search
+from .reasons import Choice, Reasons, ends, memory_why, normalisation_words, times, xlstm_choices
+from .search import Found, Room, batched, search
 from .summary import Intensities, Measurement
 from .topology import Topology, augmented_size, degrees, is_anisotropic, supervision_weights
 
@@ -28,7 +18,6 @@ CONFIGURATIONS = ("3d", "2d", "3d_lowres")
 """Networks for volumes, as nnU-Net plans them: in space, slice by slice, and in space at a lower resolution."""
 AS_IT_IS = -1.0
 """Spacing across the slices where slices are not resampled."""
-STAGES_WHY = "an axis is halved while 4 voxels or more are left and its spacing is within a factor of 2 of the finest"
 MASKED_BELOW = 0.75
 """Where less of the images is left without their empty margins, only what is not 0 is normalised."""
 SLICE_SIZE = (224, 224)
@@ -163,6 +152,32 @@ def planned(measurement: Measurement, memory: Memory, variant: str, planner: str
     return [name for name in CONFIGURATIONS if name != "3d_lowres" or low is not None]
 
 
+def _searched(
+    frame: Frame, room: Room, configuration: str
+) -> tuple[Found, tuple[float, ...], tuple[float, ...], bool | None]:
+    """Patch and batch of a configuration, its target spacing and median shape, and whether its Dice is of the batch."""
+    pixdim, median = frame.pixdim, frame.median
+    if not configuration:
+        return search(pixdim, median, frame.voxels, room), pixdim, median, None
+    if configuration == "2d":
+        pixdim, median = pixdim[1:], median[1:]
+        return search(pixdim, median, frame.voxels, room), pixdim, median, True
+    if frame.flat:
+        raise UserError(
+            "some cases have a single slice, which a 3D network cannot use: say --configuration 2d, or start from "
+            "--from msvm_acdc"
+        )
+    full, low = full_and_low(frame, room)
+    if configuration == "3d":
+        return full, pixdim, median, low is not None
+    if low is None:
+        raise UserError(
+            "nnU-Net plans no low resolution for these data, as the patch covers enough of the median case at the full "
+            "one: take --configuration 3d"
+        )
+    return low.found, low.pixdim, low.median, False
+
+
 def _plan_xlstm(
     measurement: Measurement,
     memory: Memory,
@@ -174,28 +189,8 @@ def _plan_xlstm(
 ) -> Plan:
     volumes = measurement.spatial_dims == 3
     frame, room = frame_of(measurement), room_of(measurement, memory, variant, planner)
-    pixdim, median, batch_dice = frame.pixdim, frame.median, None
-    if not volumes:
-        configuration = ""
-        chosen = search(pixdim, median, frame.voxels, room)
-    elif configuration == "2d":
-        pixdim, median, batch_dice = pixdim[1:], median[1:], True
-        chosen = search(pixdim, median, frame.voxels, room)
-    else:
-        if frame.flat:
-            raise UserError(
-                "some cases have a single slice, which a 3D network cannot use: say --configuration 2d, or start from "
-                "--from msvm_acdc"
-            )
-        chosen, low = full_and_low(frame, room)
-        batch_dice = low is not None
-        if configuration == "3d_lowres":
-            if low is None:
-                raise UserError(
-                    "nnU-Net plans no low resolution for these data, as the patch covers enough of the median case at "
-                    "the full one: take --configuration 3d"
-                )
-            chosen, pixdim, median, batch_dice = low.found, low.pixdim, low.median, False
+    configuration = configuration if volumes else ""
+    chosen, pixdim, median, batch_dice = _searched(frame, room, configuration)
     smaller_why = ""
     chosen = replace(chosen, topology=chosen.topology.within(widths))
     if fit is not None:
@@ -225,32 +220,8 @@ def _plan_xlstm(
         configuration=configuration,
         batch_dice=batch_dice,
     )
-    choices = [
-        *spacing_choices(result, frame.spacings),
-        Choice("patch", times(found.patch_size), smaller_why or patch_why(median, chosen)),
-        Choice(
-            "stages",
-            f"{len(found.strides)}, features {' '.join(map(str, found.features))}",
-            smaller_why
-            or STAGES_WHY + ("; features and no more stages than the bundle it comes from" if widths else ""),
-        ),
-        Choice("strides", per_stage(found.strides), "from the same rule"),
-        Choice(
-            "kernels",
-            per_stage(found.kernel_sizes),
-            "1 along an axis as long as its spacing is twice that of the finest or more",
-        ),
-        Choice("batch", str(batch), batch_why(chosen, room)),
-        Choice("memory", f"{gib:.1f} GiB", memory_why(memory, planner, gib)),
-        Choice("intensities", *normalisation_words(normalisation)),
-        Choice(
-            "augmentation",
-            f"rotation ±{result.degrees}°" + (" within the slices" if in_plane else ""),
-            "the patch is more than three times longer than thick" if in_plane else "nnU-Net's angle for such a patch",
-        ),
-        Choice("loss weights", " ".join(f"{w:g}" for w in result.supervision), "deep supervision: 1, ½, ¼, …, then 0"),
-    ]
-    return replace(result, choices=tuple(choices))
+    why = Reasons(frame.spacings, chosen, room, memory_why(memory, planner, gib), smaller_why, bool(widths))
+    return replace(result, choices=tuple(xlstm_choices(result, why)))
 
 
 def _plan_msvm(measurement: Measurement, memory: Memory) -> Plan:

@@ -16,6 +16,7 @@ from ..memory import stage_numbers
 from .topology import Topology
 
 SMALLEST_BATCH = 2
+"""No batch has fewer patches."""
 RESIDUAL_BLOCKS = (1, 3, 4, 6)
 """Blocks of the stages of the residual encoder; deeper ones have as many as the last."""
 REFERENCE_BATCH = {2: 12, 3: 2}
@@ -28,7 +29,7 @@ class Preset:
 
     Args:
         title: its name, in words.
-        gib: memory of the GPU that it plans for, in GB.
+        gigabytes: memory of the GPU that it plans for.
         numbers: numbers in the feature maps of the network that is known to fit, for one patch, by the number of axes.
         residual: whether the encoder is residual, or plain.
         share: a batch shows at most this part of the voxels of the data set.
@@ -36,7 +37,7 @@ class Preset:
     """
 
     title: str
-    gib: int
+    gigabytes: int
     numbers: Mapping[int, float]
     residual: bool = False
     share: float = 1.0

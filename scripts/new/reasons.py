@@ -15,6 +15,8 @@ from .topology import ANISOTROPY
 if TYPE_CHECKING:
     from .plan import Normalisation, Plan
 
+STAGES_WHY = "an axis is halved while 4 voxels or more are left and its spacing is within a factor of 2 of the finest"
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -29,6 +31,59 @@ class Choice:
     name: str
     value: str
     why: str
+
+
+@dataclass(frozen=True)
+class Reasons:
+    """What the reasons of a plan of xLSTM-UNet need beside the plan.
+
+    Args:
+        spacings: of each case in mm, along the axes of the plan.
+        chosen: patch and batch that were found.
+        room: what they were measured by.
+        memory: what the memory was planned by, in words.
+        smaller: why the network is smaller than planned; empty where it is not.
+        kept_widths: whether the features are those of the bundle that the new one comes from.
+    """
+
+    spacings: list[list[float]]
+    chosen: Found
+    room: Room
+    memory: str
+    smaller: str = ""
+    kept_widths: bool = False
+
+
+def xlstm_choices(result: Plan, why: Reasons) -> list[Choice]:
+    """All settings of a plan of xLSTM-UNet in words."""
+    found = why.chosen.topology
+    stages = STAGES_WHY + ("; features and no more stages than the bundle it comes from" if why.kept_widths else "")
+    return [
+        *spacing_choices(result, why.spacings),
+        Choice("patch", times(found.patch_size), why.smaller or patch_why(result.median_shape, why.chosen)),
+        Choice(
+            "stages",
+            f"{len(found.strides)}, features {' '.join(map(str, found.features))}",
+            why.smaller or stages,
+        ),
+        Choice("strides", per_stage(found.strides), "from the same rule"),
+        Choice(
+            "kernels",
+            per_stage(found.kernel_sizes),
+            "1 along an axis as long as its spacing is twice that of the finest or more",
+        ),
+        Choice("batch", str(result.batch_size), batch_why(why.chosen, why.room)),
+        Choice("memory", f"{result.estimate_gib:.1f} GiB", why.memory),
+        Choice("intensities", *normalisation_words(result.normalisation)),
+        Choice(
+            "augmentation",
+            f"rotation ±{result.degrees}°" + (" within the slices" if result.in_plane else ""),
+            "the patch is more than three times longer than thick"
+            if result.in_plane
+            else "nnU-Net's angle for such a patch",
+        ),
+        Choice("loss weights", " ".join(f"{w:g}" for w in result.supervision), "deep supervision: 1, ½, ¼, …, then 0"),
+    ]
 
 
 def patch_why(median: tuple[float, ...], chosen: Found) -> str:
@@ -57,10 +112,10 @@ def memory_why(memory: Memory, planner: str | None, gib: float) -> str:
     if planner is None:
         return f"estimate for a training; {memory}"
     found = preset(planner)
-    more = f"; for a GPU of {found.gib} GB give --memory {found.gib}" if gib > found.gib else ""
+    more = f"; for a GPU of {found.gigabytes} GB give --memory {found.gigabytes}" if gib > found.gigabytes else ""
     return (
-        f"our estimate for a training; patch and batch are those of {found.title}, which plans for {found.gib} GB by "
-        f"the feature maps of its own network{more}"
+        f"our estimate for a training; patch and batch are those of {found.title}, which plans for "
+        f"{found.gigabytes} GB by the feature maps of its own network{more}"
     )
 
 
