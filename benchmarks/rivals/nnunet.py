@@ -163,7 +163,7 @@ def _link(source: Path, target: Path) -> None:
 def _decode(folder: Path) -> None:
     """Write the instances of predicted interiors and boundaries, by the way of our bundles."""
     decode = InteriorToInstancesd(keys="pred", grow=GROWN)
-    for path in sorted(folder.glob("*.png")):
+    for path in sorted(path for path in folder.glob("*.png") if not path.stem.endswith("_instances")):
         classes = np.asarray(Image.open(path))[None]
         instances = np.asarray(decode({"pred": classes})["pred"])[0].astype(np.uint16)
         Image.fromarray(instances).save(path.with_name(f"{path.stem}_instances.png"))
