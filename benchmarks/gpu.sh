@@ -22,7 +22,7 @@ if ! "$python" -c "import sys, torch; sys.exit(not torch.cuda.is_available())"; 
     exit 2
 fi
 status=0
-"$python" -m pytest -q -m gpu --junitxml "$out/tests.xml" || status=1  # what fails is no reason not to measure
+"$python" -m pytest -q -m gpu --junitxml "$out/tests.xml" || status=1  # a failed test does not stop the measurements
 "$python" -m benchmarks --device cuda --work kernels,networks/msvm,networks/mri,networks/endoscopy,networks/amp \
     --repeats 5 --out "$out" --docs "$out/benchmarks.md" || status=1
 exit "$status"

@@ -89,7 +89,7 @@ def given(gib: float | str) -> Memory:
     """Memory as a user states it, that of a GPU.
 
     Raises:
-        UserError: if it is no positive number.
+        UserError: if it is not a positive number.
     """
     if isinstance(gib, str) or not 0 < gib < math.inf:
         raise UserError(f"--memory needs a number of GiB above 0, or here for this machine, not {gib!r}")

@@ -49,7 +49,7 @@ def rivals(
 
     All but nnU-Net are trained in our pipeline: the same division, sampler, augmentation, loss (with deep supervision
     where the network has it), batch and inference. A few iterations are tried first; the training then has as many as
-    fit into both budgets, and its learning rate falls to its end. Killed or stopped, the same command goes on.
+    fit into both budgets, and its learning rate falls to its end. After an interruption the same command continues.
 
     Args:
         out: folder for all that is made; outside of the repository.
@@ -121,7 +121,7 @@ def _run(folder: Path, settings: Json, names: Sequence[str], seeds: int, python:
 
 
 def _one(place: Path, spec: Json, python: str) -> None:
-    """Train, predict and score a network; what goes wrong is noted, and the others go on."""
+    """Train, predict and score a network; a failure is noted, and does not stop the others."""
     place.mkdir(parents=True, exist_ok=True)
     write_text(place / "spec.json", json.dumps(spec, indent=1) + "\n")
     (place / "failed.json").unlink(missing_ok=True)
@@ -146,7 +146,7 @@ def _one(place: Path, spec: Json, python: str) -> None:
 
 
 def _spec(place: Path, name: str, seed: int, settings: Json, bundles: dict[str, Path]) -> Json:
-    """What the process that trains a network is told."""
+    """The settings for the process that trains a network."""
     base = rival(name).base
     plan = read_json(bundles["xlstm"] / "configs" / "train.json")
     data = {kind: _dataset_dir(bundles, kind) for kind in bundles if kind != "made"}
@@ -223,7 +223,9 @@ def _check_settings(folder: Path, settings: Json) -> None:
         different = [key for key in settings if before.get(key) != settings[key]]
         if different:
             was = ", ".join(f"--{key} {before.get(key)}" for key in different)
-            raise UserError(f"{folder} holds a comparison with {was}: go on with that, or choose another folder")
+            raise UserError(
+                f"{folder} holds a comparison with {was}: continue with these settings, or choose another folder"
+            )
     write_text(path, json.dumps(settings, indent=1) + "\n")
 
 

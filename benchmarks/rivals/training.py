@@ -1,6 +1,6 @@
 """Training and prediction of one network of our pipeline, in a process of its own.
 
-``python -m benchmarks.rivals.training FOLDER`` reads ``spec.json`` in the folder and goes on where an earlier process
+``python -m benchmarks.rivals.training FOLDER`` reads ``spec.json`` in the folder and continues where an earlier process
 was ended.
 """
 

@@ -108,9 +108,8 @@ class ScoreTable:
         Returns:
             ``cases`` (a number), ``spacing`` and ``conventions`` (what the numbers mean), ``scores`` (convention →
             names of its scores), ``within_cases`` (see :class:`components.metrics.Scoring`), ``classes`` (name →
-            convention → score) and ``mean`` (convention → score; where the
-            scoring says so, over the classes of a case and then over the cases). ``counted`` beside the strict scores
-            is the number of cases in them.
+            convention → score) and ``mean`` (convention → score; where the scoring says so, over the classes of a case
+            and then over the cases). ``counted`` beside the strict scores is the number of cases in them.
         """
         columns = self.scoring.columns
         classes = {name: self._class_means(name) for name in self.class_names}
@@ -148,15 +147,15 @@ class ScoreTable:
     def _check_labels(self, case: str, **maps: np.ndarray) -> None:
         if self.regions is None:
             known = {*range(len(self.class_names) + 1)}
-            told = f"{len(self.class_names)} class names allow only 0 to {len(self.class_names)}"
+            only = f"{len(self.class_names)} class names allow only 0 to {len(self.class_names)}"
         else:
             known = {0, *(label for region in self.regions for label in region)}
-            told = f"the regions allow only {sorted(known)}"
+            only = f"the regions allow only {sorted(known)}"
         for name, labels in maps.items():
             allowed = known if name == "prediction" else known | {self.ignore_label}
             if strange := sorted(set(np.unique(labels).tolist()) - allowed):
                 raise ValueError(
-                    f"the {name.replace('_', ' ')} of {case!r} has labels {strange[:5]}, but {told}: map the labels, "
+                    f"the {name.replace('_', ' ')} of {case!r} has labels {strange[:5]}, but {only}: map the labels, "
                     f"or name every class"
                 )
 

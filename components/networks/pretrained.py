@@ -75,12 +75,12 @@ def load_pretrained(network: nn.Module, path: str | PathLike[str]) -> float:
     check_finite(fitting, path)
     network.load_state_dict(fitting, strict=False)
     unused = sum(name not in fitting for name in given)
-    told = {
+    notes = {
         "adapted": adapted,
         "left as initialised": _parts(missing, fitting),
         "not used": [f"{unused} tensors of the file"] * bool(unused),
     }
-    rest = "".join(f"; {what}: {', '.join(names)}" for what, names in told.items() if names)
+    rest = "".join(f"; {what}: {', '.join(names)}" for what, names in notes.items() if names)
     logger.info("starting from %s: %.1f %% of the parameters%s", path, 100 * share, rest)
     return share
 

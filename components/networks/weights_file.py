@@ -67,7 +67,7 @@ def first_of(names: Iterable[str]) -> str:
 def _check_sums(path: Path) -> None:
     """Compare the checksums in a file of ``torch.save``, which PyTorch does not."""
     try:
-        if not zipfile.is_zipfile(path):  # told by what reads it
+        if not zipfile.is_zipfile(path):  # read_checkpoint reports it
             return
         with zipfile.ZipFile(path) as archive:
             folders = (info.filename for info in archive.infolist() if info.external_attr & FOLDER)

@@ -114,7 +114,7 @@ class XLSTMUNet(nn.Module):
         torch.Size([1, 3, 32, 32])
     """
 
-    # Of two stages and kernels, see load_pretrained.
+    # Kernels that see the input's channels, and lists of stages that begin with the coarsest: see load_pretrained.
     input_weights: ClassVar[tuple[str, ...]] = ("stem.0.conv1.weight", "stem.0.shortcut.weight")
     coarsest_first: ClassVar[tuple[str, ...]] = ("decoder", "heads")
 

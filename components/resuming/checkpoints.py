@@ -63,7 +63,7 @@ class Checkpoints:
             nothing if the training is complete. The words may be texts, as of a command line.
         output_dir: another folder that this training writes, to keep other trainings out of it; None for none.
         pretrained: file of weights that a new training starts from, see
-            :func:`components.networks.load_pretrained`; a training that goes on from a state does not read it.
+            :func:`components.networks.load_pretrained`; a training that is resumed does not read it.
 
     Raises:
         ValueError: for another word in ``resume``.

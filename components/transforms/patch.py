@@ -35,7 +35,7 @@ class RandPatchd(Randomizable, MapTransform):
         foreground_key: item that says whether this patch is to be centred on foreground; a missing one means no.
         allow_missing_keys: whether items of ``keys`` may be missing.
         regions: the labels of each class where classes are sets of labels; None makes a class of each label.
-        ignore_label: label of voxels that are not known, and so are no foreground; None where there is none.
+        ignore_label: label of voxels that are not known, which are not foreground; None where there is none.
 
     Raises:
         ValueError: if a region is empty, or has the background or ``ignore_label`` in it; when called, if the image's

@@ -250,7 +250,7 @@ def load_ensemble(
 
 @contextmanager
 def _telling(path: Path, bundle: InferenceBundle) -> Iterator[None]:
-    """Tell where weights come from if there are none, and what is wrong with those that there are."""
+    """Say where to get weights if there are none, and what is wrong with those that do not fit."""
     if not path.is_file():
         if any(path.parent.glob("fold_*/model.pt")):
             raise UserError(f"there are no weights at {path}, but folds beside it: average them with --folds all")

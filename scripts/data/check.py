@@ -142,12 +142,12 @@ def _list_faults(
 
 def _shared(jobs: list[CheckJob], findings: list[Findings], whole: set[str]) -> Iterator[str]:
     first: dict[str, tuple[str, str]] = {}
-    told = set()
+    reported = set()
     for job, found in zip(jobs, findings, strict=True):
         in_part = "training" if job.item.get("image") in whole else job.part
         for digest, place in found.hashes.items():
             part, other = first.setdefault(digest, (in_part, place))
             files = place.partition(" (")[0], other.partition(" (")[0]
-            if part != in_part and files not in told:
-                told.add(files)
+            if part != in_part and files not in reported:
+                reported.add(files)
                 yield f"{place}: the same image as {other}, which is in {part}"

@@ -22,14 +22,8 @@ Result = TypeVar("Result")
 
 
 def process_count(processes: int | None) -> int:
-    """Number of processes to use.
-
-    Raises:
-        UserError: if it is not a whole number from 1 on.
-    """
-    if processes is None:
-        return min(os.cpu_count() or 1, MOST_PROCESSES)
-    return processes
+    """Number of processes to use: the given one, or one for each processor, up to :data:`MOST_PROCESSES`."""
+    return min(os.cpu_count() or 1, MOST_PROCESSES) if processes is None else processes
 
 
 def work(

@@ -1,1 +1,1 @@
-"""What the folds of a cross-validation tell together."""
+"""Scores, postprocessing and comparison of bundles over the folds of a cross-validation."""

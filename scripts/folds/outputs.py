@@ -109,6 +109,7 @@ def read_folds(output_dir: Path, dataset_dir: Path | None = None) -> FoldScores:
     Raises:
         UserError: if there are none, if they were scored in different ways, if a case is in two of them, or if a fold
             was scored on other cases than those of the data set.
+        ValueError: if the data set has no such fold.
     """
     folders = fold_folders(output_dir)
     if not folders:

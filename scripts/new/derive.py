@@ -138,7 +138,7 @@ def _network_values(plan: Plan, channels: int) -> Json:
 
 
 def _fit_blocks(network: Json) -> None:
-    """Give as many counts of blocks as there are stages, where the base has one for each: the deepest one goes on."""
+    """Fit lists of counts of blocks to the number of stages: further stages get that of the deepest."""
     stages = len(network.get("features", ()))
     for key, length, deepest in (("blocks_per_stage", stages, -1), ("decoder_blocks_per_stage", stages - 1, 0)):
         counts = network.get(key)
@@ -238,7 +238,7 @@ def _steps(found: Normalisation, keys: Any) -> list[Json]:
 
 
 def _channel_steps(found: Normalisation) -> list[Json]:
-    """The same for a channel of its own, of MONAI's transforms of arrays."""
+    """The transforms of a normalisation for one channel: those of arrays, not of dictionaries."""
     if found.kind == "ct":
         scale = {"_target_": "NormalizeIntensity", "subtrahend": found.mean, "divisor": found.sd}
         return [_array_range(found.low, found.high, found.low, found.high), scale]

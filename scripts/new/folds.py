@@ -46,7 +46,7 @@ def read_splits(path: Path) -> dict[str, int]:
         path: the file.
 
     Raises:
-        UserError: if it is none, or if a case is not in the "val" of one fold and in the "train" of all others.
+        UserError: if it is not such a list, or a case is not in the "val" of one fold and in the "train" of all others.
     """
     if not path.is_file():
         raise UserError(f"--splits {path} does not exist: give nnU-Net's splits_final.json")
@@ -75,7 +75,7 @@ def with_splits(cases: Sequence[Source], folds: Mapping[str, int], path: Path) -
     """Enter the folds of a file into the cases; those that it does not name are for the test.
 
     Raises:
-        UserError: if it names a case that there is not, or one for the test.
+        UserError: if it names a case that does not exist, or one for the test.
     """
     known = {case.name for case in cases if case.part != "test"}
     if strange := sorted(folds.keys() - known):

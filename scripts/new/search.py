@@ -41,7 +41,7 @@ class Room(Protocol):
         """Whether so many patches fit."""
 
     def too_little(self, found: Topology) -> UserError:
-        """What is said where not even the smallest patch fits."""
+        """The error where not even the smallest patch fits."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,9 @@ class NnunetRoom:
 
     def too_little(self, found: Topology) -> UserError:
         """See :class:`Room`."""
+        size = " × ".join(map(str, found.patch_size))
         return UserError(
-            f"the smallest patch {found.patch_size} is too large for {self.preset.title} with {self.classes} classes: "
+            f"the smallest patch {size} is too large for {self.preset.title} with {self.classes} classes: "
             f"give the memory of your GPU with --memory"
         )
 

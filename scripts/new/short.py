@@ -59,6 +59,7 @@ ONE_CYCLE: dict[str, Any] = {
     },
 }
 ROUNDS = 3
+"""A step is measured so often."""
 
 Step = Callable[[Topology | None, int], float]
 """Seconds of a training step of the network with these stages (None for MSVM-UNet) and batch."""
@@ -68,7 +69,7 @@ def seconds(budget: str) -> float:
     """A time in words as seconds.
 
     Raises:
-        UserError: if it is none.
+        UserError: if it is not a time of a minute or more.
 
     Example:
         >>> seconds("1h"), seconds("90m"), seconds("1h30min")
@@ -148,6 +149,9 @@ class Budget:
 
         Returns:
             Its stages, and why they are not those that are planned; no words where they are.
+
+        Raises:
+            UserError: if not even the smallest network could be run on this machine.
         """
         if self.step_seconds is not None:
             return found, ""
@@ -165,6 +169,9 @@ class Budget:
             plan: the settings of the bundle.
             items: number of training items.
             validation: number of validation items.
+
+        Raises:
+            UserError: if no step of the network could be run on this machine.
         """
         batch = min(plan.batch_size, SLICES if self.network == "msvm" else BATCH[self.dims])
         step = self._seconds(plan.topology, batch)

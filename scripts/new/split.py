@@ -45,8 +45,8 @@ def split(
         The cases with their list, those of each list in the order of their names, and the division in words.
 
     Raises:
-        UserError: if there are too few cases, ``group`` is no expression that fits every name, or ``splits`` does not
-            fit the cases.
+        UserError: if there are too few cases, ``group`` is not an expression that fits every name, or ``splits`` does
+            not fit the cases.
     """
     if splits is not None:
         numbers = read_splits(splits)

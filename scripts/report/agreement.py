@@ -111,7 +111,7 @@ def _areas(
             continue
         try:
             true, predicted = read_labels(case.label), read_labels(case.prediction)
-        except UserError:  # told where the pictures of the case would be
+        except UserError:  # reported where the pictures of the case would be
             continue
         if true.shape == predicted.shape:
             predicted = np.where(true == ignore, 0, predicted)

@@ -62,7 +62,7 @@ def report(
 def _write(
     results: Results, output: Path, slices: int, cases: int, mlflow: str | None, tensorboard: str | None
 ) -> None:
-    """Write the page of some results, and tell what is in it."""
+    """Write the page of some results, and print their summary."""
     shown = leading(columns(results.metrics["scores"]["strict"], results.flat)) if results.metrics else []
     found = galleries(results, shown, cases, slices)
     sizes = agreements(results.scores, results.cases, results.classes, results.flat, results.ignore)

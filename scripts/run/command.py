@@ -37,7 +37,7 @@ def run(
             tensorboard, tracking (MLflow).
         nproc: processes, one for each GPU, started by torchrun with the bundle's multi_gpu config.
         folds: of a training in folds: all, or numbers as 0,2. They are trained one after another, each from where it
-            was left and in a folder of its own (fold_0, …), and scored on the cases that they have not seen;
+            stopped and in a folder of its own (fold_0, …), and scored on the cases that they have not seen;
             evaluating with --fold all scores them again.
         overrides: any value of the config, for example --max_epochs 10 or --network_def#variant enc; as to MONAI's
             command. Outputs go to --output_dir and weights to --ckpt_dir: by default folders of the bundle, or for a

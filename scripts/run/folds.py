@@ -66,7 +66,7 @@ def folds_of(text: str, dataset_dir: Path) -> list[int]:
 def train_folds(plan: Plan, folds: str) -> int:
     """Train the folds that are left, and score each on its held-out cases where that is not done.
 
-    A training goes on from its state, and a finished one is left alone (``--resume auto``).
+    An interrupted training is resumed, and a finished one is left alone (``--resume auto``).
 
     Args:
         plan: the runs.
@@ -128,7 +128,7 @@ def _run(plan: Plan, run_id: str, settings: Settings, number: int) -> int:
     status = wait_for([sys.executable, *words])
     if status:
         print(
-            f"{run_id} of fold {number} ended with status {status}: the same command goes on with it", file=sys.stderr
+            f"{run_id} of fold {number} ended with status {status}: the same command continues with it", file=sys.stderr
         )
     return status
 

@@ -6,7 +6,7 @@ Loading a pickle looks up functions and classes by name, its *globals*, and call
 Tried instead, on forty hostile pickles: picklescan 1.0 counts no issue for ``torch.hub.load``,
 ``importlib.import_module``, ``io.open``, ``torch.serialization.os.system`` and extension codes; fickling 0.1 fails on a
 pickle that is cut behind its payload and on extension codes, and says the same of a command and of a file. Here all
-that is not known to build tensors is told, with what it does.
+that is not known to build tensors is reported, with what it does.
 """
 
 from __future__ import annotations

@@ -53,7 +53,8 @@ def label_names(dataset_json: Path) -> dict[int, str]:
     names, labelling = labels_of(dataset_json)
     if not labelling.plain:
         raise UserError(
-            f"{dataset_json}: it has regions or labels to be ignored, which this bundle has not: make one with new"
+            f"{dataset_json}: it has regions or a label to be ignored, which this bundle does not support: make "
+            "one that does with `scanseg new`"
         )
     return names
 
