@@ -8,12 +8,14 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 from components import __version__, machine
 from components.files import write_text
 from scripts.bundle.find import ROOT, find_bundle
 from scripts.data.dataset import read_json
 from scripts.errors import UserError, reason
+from scripts.hints import Count, From, check_arguments
 from scripts.new.command import new
 from scripts.new.short import SLICES
 
@@ -26,22 +28,23 @@ from .scores import score_cases
 
 BASES = {"xlstm": {False: "xlstm_abdomen_mri_3d", True: "xlstm_cells"}, "msvm": {False: "msvm_acdc"}}
 """Bundles that are made new for the data, by base and whether the labels number objects."""
+Iterations = Annotated[int, From(4)]
 
 
 def rivals(
     out: str = "",
     data: str = "",
-    iterations: int = 10_000,
+    iterations: Iterations = 10_000,
     cpu_seconds: float = 2700.0,
     networks: str | Sequence[str] = DEFAULT,
-    seeds: int = 2,
+    seeds: Count = 2,
     nnunet: str = "",
     bundle: str = "",
     instances: bool = False,
-    batch_size: int | None = None,
-    validations: int = 4,
-    validation_cases: int | None = None,
-    threads: int = 1,
+    batch_size: Count | None = None,
+    validations: Count = 4,
+    validation_cases: Count | None = None,
+    threads: Count = 1,
     docs: str = "",
     from_json: str | Sequence[str] = "",
 ) -> None:
@@ -69,6 +72,7 @@ def rivals(
         docs: Markdown file to write as a page of the documentation, with its pictures beside it.
         from_json: rivals.json of earlier comparisons, with commas between them, to write the page of without training.
     """
+    check_arguments(rivals, locals())
     if from_json:
         records = [read_json(Path(name)) for name in _words(from_json)]
     else:
@@ -77,8 +81,8 @@ def rivals(
             rival(name)
         if not (data and out):
             raise UserError("--data and --out are needed: the data set, and a folder for what is made")
-        if seeds < 1 or iterations < 4 or cpu_seconds <= 0 or validations < 1 or threads < 1:
-            raise UserError("--seeds, --iterations, --cpu_seconds, --validations and --threads need numbers above 0")
+        if cpu_seconds <= 0:
+            raise UserError(f"--cpu_seconds needs a number above 0, not {cpu_seconds!r}")
         if NNUNET in names:
             own.check(nnunet)
         folder = Path(out).resolve()
