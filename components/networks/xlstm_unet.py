@@ -98,8 +98,8 @@ class XLSTMUNet(nn.Module):
         deep_supervision: whether training returns the logits of all decoder stages, finest first. Without it the
             coarser heads are frozen: they are kept for the checkpoints of both kinds, but nothing trains them.
         use_checkpoint: activation checkpointing: in training recompute blocks in the backward pass instead of keeping
-            their activations, those of all stages, or, for a number, of so many stages of the encoder and the decoder
-            from the finest on, which have most of the memory.
+            their activations: those of all stages, or, for a number k, of the k finest stages of the encoder and the
+            decoder, which take most of the memory.
 
     Shape:
         (B, in_channels, *spatial) to logits (B, out_channels, *spatial); in training mode with deep supervision a list

@@ -74,8 +74,9 @@ def new(
             default the name of the channel in dataset.json.
         group: a regular expression; cases in whose names it finds the same text, for example "patient[0-9]+", stay
             together when training, validation, test and folds are divided.
-        folds: divide all cases that are not for the test into so many folds instead of training and validation: each
-            training item of datalist.json gets the number of its fold, and run training NAME --folds all trains them.
+        folds: number of folds into which all cases that are not for the test are divided, instead of training and
+            validation: each training item of datalist.json gets the number of its fold, and run training NAME --folds
+            all trains them.
         splits: nnU-Net's splits_final.json, for the same folds as there; cases that it does not name are for the test.
         seed: of the division into training, validation, test and folds.
         processes: how many cases are worked on at once; by default one for each processor, up to 8.
@@ -151,7 +152,7 @@ def _duration(budget: str | None, step_seconds: float | None, configuration: str
     """Seconds of a short training; None where none is wanted."""
     if budget is None:
         if step_seconds is not None:
-            raise UserError("--step_seconds goes with --budget")
+            raise UserError("--step_seconds needs --budget, the time of the whole training")
         return None
     duration = seconds(budget)
     if configuration not in (None, "3d"):

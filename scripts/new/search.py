@@ -21,7 +21,7 @@ LOW_BELOW = 0.25
 LOW_STEP = 1.03
 """The spacing of the lower resolution grows by this factor until the patch covers enough."""
 LOW_FEWER = 2
-"""The lower resolution is dropped unless the median case has so many times fewer voxels there."""
+"""The lower resolution is dropped unless it reduces the voxels of the median case by this factor."""
 
 
 class Room(Protocol):
@@ -38,7 +38,7 @@ class Room(Protocol):
         """How many patches fit."""
 
     def fits(self, found: Topology, batch: int) -> bool:
-        """Whether so many patches fit."""
+        """Whether a batch of this size fits."""
 
     def too_little(self, found: Topology) -> UserError:
         """The error where not even the smallest patch fits."""

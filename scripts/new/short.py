@@ -29,7 +29,7 @@ VALIDATING = 0.1
 """Part of the budget for validations, of which there are at most :data:`VALIDATIONS`."""
 VALIDATIONS = 3
 WANTED = 800
-"""The network is made smaller until so many iterations fit: trainings of 600 to 1,100 gave usable weights."""
+"""The network is made smaller until this number of iterations fits: trainings of 600 to 1,100 gave usable weights."""
 EPOCH = 20
 """Iterations of an epoch."""
 BATCH = {2: 4, 3: 2}
@@ -136,7 +136,7 @@ class Budget:
 
     @property
     def longest(self) -> float:
-        """A step may take so many seconds."""
+        """Longest time of a step in seconds."""
         return STEPS * self.seconds / WANTED
 
     def fit(self, found: Topology, pixdim: Sequence[float], median: Sequence[int]) -> tuple[Topology, str]:
