@@ -82,8 +82,8 @@ def weight_files(
         The paths. Whether the files exist is checked when they are loaded.
 
     Raises:
-        ValueError: if ``folds`` is something else, or stands beside another choice.
-        FileNotFoundError: if the folder has no folds.
+        ValueError: if ``folds`` is something else or has a number twice, or stands beside another choice.
+        FileNotFoundError: if the folder has no folds, or others than these.
 
     Example:
         >>> weight_files("models", folds="0,2")
@@ -100,16 +100,21 @@ def weight_files(
         return [(folder / "model.pt").as_posix()]
     if fold is not None:
         raise ValueError(f"fold {fold} and folds {folds}: the networks of other folds have seen the cases of a fold")
+    names = (path.parent.name.removeprefix("fold_") for path in folder.glob("fold_*/model.pt"))
+    there = sorted((name for name in names if name.isdecimal()), key=int)  # not fold_0_backup
     if folds == "all":
-        numbered = ((path.parent.name.removeprefix("fold_"), path) for path in folder.glob("fold_*/model.pt"))
-        there = {int(number): path for number, path in numbered if number.isdecimal()}  # not fold_0_backup
         if not there:
             raise FileNotFoundError(f"{folder} has no folds (fold_0/model.pt, …): train them with run training --folds")
-        return [there[number].as_posix() for number in sorted(there)]
+        return [(folder / f"fold_{number}" / "model.pt").as_posix() for number in there]
     numbers = folds.split(",") if isinstance(folds, str) else folds if isinstance(folds, Sequence) else [folds]
     if not all(str(number).strip().isdigit() for number in numbers):
         raise ValueError(f"folds is {folds!r}, but all or numbers as 0,2 are needed")
-    return [(folder / f"fold_{str(number).strip()}" / "model.pt").as_posix() for number in numbers]
+    numbers = [int(number) for number in numbers]
+    if len(set(numbers)) < len(numbers):
+        raise ValueError(f"folds is {folds!r}, but each number can be given once: the folds count alike in the average")
+    if there and (missing := [number for number in numbers if str(number) not in there]):
+        raise FileNotFoundError(f"{folder} has no weights of fold {missing[0]}: it has those of {', '.join(there)}")
+    return [(folder / f"fold_{number}" / "model.pt").as_posix() for number in numbers]
 
 
 def _faults(needed: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:

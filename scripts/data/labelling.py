@@ -142,8 +142,9 @@ def _ignored(name: str, sets: Mapping[str, tuple[int, ...]]) -> int:
 
 def _order(order: Any, classes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
     if not isinstance(order, list) or len(order) != len(classes) or not all(str(v).isdigit() for v in order):
+        state = "is missing" if order is None else f"is {order!r}"
         raise ValueError(
-            f'"regions_class_order" is {order!r}, but a list of labels is needed, one for each of the regions: '
+            f'"regions_class_order" {state}, but a list of labels is needed, one for each of the regions: '
             f"{', '.join(classes)}"
         )
     numbers = tuple(int(v) for v in order)

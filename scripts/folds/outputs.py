@@ -191,7 +191,8 @@ def _check_cases(folder: Path, fold: int, scored: set[str], dataset_dir: Path) -
         state = "does not have" if wrong[0] in wanted else "has"
         raise UserError(
             f"{folder / 'metrics.csv'} {state} {wrong[0]}, which is {'' if wrong[0] in wanted else 'not '}held out of "
-            f"fold {fold} of {dataset_dir}: `scanseg run evaluating … --fold {fold}` scores it again"
+            f"fold {fold} of {dataset_dir}: give the data set of its training, or score it again by "
+            f"`scanseg run evaluating … --fold {fold}`"
         )
 
 

@@ -119,8 +119,12 @@ def new(
         targets = {parent / name: configuration or "3d"}
     fitted = None if duration is None else Budget(duration, found, base.network, base.variant, step_seconds)
     fit = fitted and fitted.fit
+    # The network of slices has other kernels than that of a base in 3D: it cannot start from its weights.
+    alike = {target: word != "2d" or sources.spatial_dims == 2 for target, word in targets.items()}
     plans = {
-        target: plan(found, available, base.network, base.variant, fit, word, planner, base.widths)
+        target: plan(
+            found, available, base.network, base.variant, fit, word, planner, base.widths if alike[target] else ()
+        )
         for target, word in targets.items()
     }
     settings = next(iter(plans.values()))
@@ -130,7 +134,7 @@ def new(
     ready = sources.ready and not divided and _is_usable(sources, measured, form)
     if ready and form.unit:
         _check_scaled(sources, measured)
-    notes = [*([base_note] if base_note else []), *_notes(base, sources, measured, cases, settings)]
+    notes = [*([base_note] if base_note else []), *_notes(sources, measured, cases, settings)]
     maker = Maker(
         base=base,
         pictures=pictures,
@@ -145,7 +149,7 @@ def new(
         processes=processes,
     )
     for target, settings in plans.items():
-        print(text(maker.make(target, settings)))
+        print(text(maker.make(target, settings, alike[target])))
 
 
 def _duration(budget: str | None, step_seconds: float | None, configuration: str | None) -> float | None:
@@ -257,7 +261,7 @@ def _check_scaled(sources: Sources, measured: Measured) -> None:
             )
 
 
-def _notes(base: Base, sources: Sources, measured: Measured, cases: list[Source], settings: Plan) -> list[str]:
+def _notes(sources: Sources, measured: Measured, cases: list[Source], settings: Plan) -> list[str]:
     """What else the user should know of the data and of the bundle."""
     notes = [*sources.notes, *measured.labelling.notes()]
     for part in PARTS:
@@ -266,8 +270,6 @@ def _notes(base: Base, sources: Sources, measured: Measured, cases: list[Source]
         missing = [name for name, values in measured.values.items() if seen.isdisjoint(values)]
         if missing and facts:
             notes.append(f"no {part} case has {', '.join(missing)}")
-    if base.weights is not None:
-        notes.append(f"a training can start from the weights of {base.folder.name}: --pretrained {base.weights}")
     if sources.spatial_dims == 3:
         scales = {name: Scale(facts.kind, *facts.bounds) for name, facts in measured.facts.items()}
         if note := mixed_scales(scales, absolute=settings.normalisation.absolute):

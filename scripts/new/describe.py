@@ -15,6 +15,7 @@ from components import __version__
 
 from ..tables import aligned
 from .plan import Choice, Plan
+from .sources import RAW_LAYOUT
 from .summary import Measurement
 
 
@@ -103,12 +104,15 @@ def commands(bundle: NewBundle) -> dict[str, str]:
     places = f"{folder} --dataset_dir {dataset} --output_dir {output}"
     short = f"scanseg run training {places} --config short"
     if bundle.folds:
+        tested = "evaluate all networks together on the test cases"
+        names = " --nnunet_names" if bundle.layout == RAW_LAYOUT else ""
         training = short if "short.json" in bundle.configs else f"scanseg run training {places}"
         return {
             "check the data": f"scanseg data check {dataset}",
             "train each fold and score the cases held out of it": f"{training} --folds all",
-            "evaluate all networks together on the test cases": f"scanseg run evaluating {places} --folds all",
-            "segment": f"scanseg predict --bundle {folder} --folds all --input SCANS --output LABELS",
+            "report over the folds": f"scanseg report --output_dir {output} --dataset_dir {dataset}",
+            **({tested: f"scanseg run evaluating {places} --folds all"} if bundle.number["test"] else {}),
+            "segment": f"scanseg predict --bundle {folder} --folds all --input SCANS --output LABELS{names}",
         }
     return {
         "check the data": f"scanseg data check {dataset}",

@@ -53,12 +53,13 @@ class Maker:
     _data: Path | None = field(default=None, init=False)
     _lists: dict[str, int] = field(default_factory=dict, init=False)
 
-    def make(self, target: Path, settings: Plan) -> NewBundle:
+    def make(self, target: Path, settings: Plan, alike: bool) -> NewBundle:
         """Make a bundle.
 
         Args:
             target: its folder, which is not there.
             settings: its plan.
+            alike: whether its network can start from weights of the base.
 
         Returns:
             Its description.
@@ -71,6 +72,11 @@ class Maker:
                 write_text(folder / "configs" / "short.json", dumps(short.config) + "\n")
                 settings = replace(settings, choices=(*settings.choices, short.choice))
                 configs = [*configs, "short.json"]
+            notes = list(self.notes)
+            if alike and (weights := self.base.weights) is not None:
+                notes.append(
+                    f"a training can start from the weights of {self.base.folder.name}: --pretrained {weights}"
+                )
             bundle = NewBundle(
                 name=target.name,
                 folder=target,
@@ -83,7 +89,7 @@ class Maker:
                 configs=configs,
                 measurement=self.found,
                 plan=settings,
-                notes=self.notes,
+                notes=notes,
                 folds=len({case.fold for case in self.cases} - {None}),
             )
             write_text(folder / "docs" / "README.md", readme(bundle))

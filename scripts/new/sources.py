@@ -29,6 +29,7 @@ from ..data.reading import naming
 from ..data.sources.nnunet import labels_of
 from ..errors import UserError
 
+RAW_LAYOUT = "nnU-Net's raw layout"
 IMAGES, LABELS = ("images", "imgs", "image"), ("labels", "masks", "label")
 WANTED = (
     "nnU-Net's raw layout (dataset.json, imagesTr/CASE_0000.nii.gz, labelsTr/CASE.nii.gz), or a pair of folders "
@@ -185,8 +186,7 @@ def _nnunet(root: Path) -> Sources:
                 f"{case.images[0]}: {case.name} has {len(case.images)} files, but dataset.json names {wanted} channels"
             )
     ordered = tuple(str(channels[key]) for key in sorted(channels, key=int))
-    layout = "nnU-Net's raw layout"
-    return Sources(root, layout, tuple(cases), names, ordered, notes=tuple(notes), labelling=labelling)
+    return Sources(root, RAW_LAYOUT, tuple(cases), names, ordered, notes=tuple(notes), labelling=labelling)
 
 
 def _file_ending(root: Path, content: Mapping[str, Any]) -> str:
@@ -280,8 +280,8 @@ def _check_kinds(found: Sources) -> None:
             raise UserError(f"{case.images[0]} and {other} have the same name {case.name}: name every case differently")
         if len(case.images) != len(first.images):
             raise UserError(
-                f"{case.images[0]}: {case.name} has {len(case.images)} channels, but {first.name} has "
-                f"{len(first.images)}: all cases need the same"
+                f"{case.images[0]}: {case.name} has another number of channels than {first.name} "
+                f"({len(case.images)}, not {len(first.images)}): all cases need the same"
             )
         for path in (*case.images, case.label):
             if _is_volume(path) != (found.spatial_dims == 3):

@@ -51,7 +51,9 @@ def split(
     if splits is not None:
         numbers = read_splits(splits)
         cases = _sorted(with_splits(sources.cases, numbers, splits))
-        return cases, f"Folds: {max(numbers.values()) + 1}, of {splits.name}. Test: the cases that it does not name."
+        tested = any(case.part == "test" for case in cases)
+        test = "the cases that it does not name" if tested else "none, as it names all cases"
+        return cases, f"Folds: {max(numbers.values()) + 1}, of {splits.name}. Test: {test}."
     if sources.ready and folds is None:
         folds = any(case.fold is not None for case in sources.cases)
         for part in PARTS:

@@ -14,13 +14,14 @@ from ..data.dataset import read_json
 from ..data.reading import naming
 from ..errors import UserError
 from . import record
+from .nnunet import copy_description
 from .writing import write_map
 
 POSTFIX = "_probabilities"
 FEWEST = 2
 
 
-def ensemble(*folders: str, output: str, overwrite: bool = False) -> None:
+def ensemble(*folders: str, output: str, nnunet_names: bool = False, overwrite: bool = False) -> None:
     """Average probabilities and write the label maps of the average, as nnU-Net ensembles its configurations.
 
     Each folder is the output of predict with --save_probabilities, for the same images and of a bundle with the same
@@ -30,6 +31,8 @@ def ensemble(*folders: str, output: str, overwrite: bool = False) -> None:
     Args:
         folders: folders with CASE_probabilities.nii.gz, or .npz for pictures, and labels.json.
         output: folder for the label maps, CASE_pred.nii.gz or CASE_pred.png, and labels.json.
+        nnunet_names: call the label maps CASE, as nnU-Net does, with the dataset.json and plans.json that predict
+            --nnunet_names wrote into the first folder: nnUNetv2_evaluate_folder then runs on the results.
         overwrite: replace label maps that are there.
 
     Example:
@@ -48,9 +51,12 @@ def ensemble(*folders: str, output: str, overwrite: bool = False) -> None:
         if strange := sorted(there ^ cases):
             raise UserError(f"{strange[0]} is in one of {first} and {folder} only: predict the same images with both")
     target = Path(output)
-    maps = {case: target / case.replace(POSTFIX, "_pred").replace(".npz", ".png") for case in sorted(cases)}
+    postfix = "" if nnunet_names else "_pred"
+    maps = {case: target / case.replace(POSTFIX, postfix).replace(".npz", ".png") for case in sorted(cases)}
     if not overwrite and (there := [path for path in maps.values() if path.exists()]):
         raise UserError(f"{there[0]} exists: give another --output, or --overwrite to replace label maps")
+    if nnunet_names:
+        copy_description(first, target, ".png" if min(cases).endswith(".npz") else ".nii.gz", overwrite)
     record.write_labels(target, names, overwrite)
     for case, path in tqdm(maps.items(), "averaging", unit="case", disable=None):
         _write(path, [folder / case for folder in found], len(names))

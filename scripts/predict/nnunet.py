@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,15 @@ from typing import Any
 from components.files import case_name, write_text
 
 from ..bundle.inference import InferenceBundle
+from ..data.dataset import read_json
 from ..data.labelling import IGNORE
+from ..errors import UserError
 from .cases import Case
 
 CHANNEL = re.compile(r"_(\d{4})$")
 """End of the name of a file that is a channel of a case."""
+DESCRIPTION = ("dataset.json", "plans.json")
+"""What nnUNetv2_evaluate_folder reads beside the label maps."""
 
 
 def by_channels(cases: Sequence[Case], channels: int) -> list[Case]:
@@ -49,7 +53,7 @@ def by_channels(cases: Sequence[Case], channels: int) -> list[Case]:
         if missing:
             fault = f"{first.name} has no file of the channel _{missing[0]:04d}"
         elif len(files) > channels:
-            fault = f"{first.name} has {len(files)} files, but the bundle takes {channels} channels"
+            fault = f"{first.name} has {len(files)} files, one for each channel, but the bundle takes {channels}"
         result.append(replace(first, files=paths, fault=fault))
     return sorted(result, key=lambda case: case.name)
 
@@ -74,6 +78,30 @@ def write_description(folder: Path, bundle: InferenceBundle, ending: str, overwr
         },
         "plans.json": {"label_manager": "LabelManager"},
     }
+    _write(folder, content, overwrite)
+
+
+def copy_description(source: Path, target: Path, ending: str, overwrite: bool) -> None:
+    """Take over what :func:`write_description` wrote, for label maps of the same labels in another folder.
+
+    Args:
+        source: folder of label maps with nnU-Net's names.
+        target: the other folder; files that are there are kept.
+        ending: of the label maps in the other folder.
+        overwrite: whether to replace files that are there.
+
+    Raises:
+        UserError: if they are not in ``source``.
+    """
+    for name in DESCRIPTION:
+        if not (source / name).is_file():
+            raise UserError(f"{source} has no {name}: predict with --nnunet_names, or leave it out here")
+    content = {name: read_json(source / name) for name in DESCRIPTION}
+    content["dataset.json"]["file_ending"] = ending
+    _write(target, content, overwrite)
+
+
+def _write(folder: Path, content: Mapping[str, Any], overwrite: bool) -> None:
     for name, values in content.items():
         if overwrite or not (folder / name).exists():
             write_text(folder / name, json.dumps(values, indent=2, ensure_ascii=False) + "\n")

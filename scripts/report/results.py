@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from components.images.endings import is_volume
 from ..data.dataset import read_json
 from ..data.labelling import recorded
 from ..errors import UserError
+from ..folds.outputs import held_out
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Results:
         scores: the rows of ``metrics.csv``.
         history: the rows of ``history.csv``.
         dataset: the content of ``dataset.json``.
-        cases: the test cases of ``datalist.json``.
+        cases: the cases that were scored: those of the test, or those held out of a fold.
         runs: the content of ``training.json`` and ``evaluation.json``, by "training" and "evaluation".
     """
 
@@ -100,6 +102,11 @@ def read_results(output_dir: Path, dataset_dir: Path | None) -> Results:
     summary = read_json(metrics) if metrics.is_file() else {}
     if summary and "scores" not in summary:
         raise UserError(f"{metrics} does not name its scores: evaluate again with this version of scanseg")
+    runs = {
+        name: read_json(output_dir / f"{name}.json")
+        for name in ("training", "evaluation")
+        if (output_dir / f"{name}.json").is_file()
+    }
     return Results(
         metrics=summary,
         scores=read_csv(output_dir / "metrics.csv"),
@@ -107,12 +114,8 @@ def read_results(output_dir: Path, dataset_dir: Path | None) -> Results:
         dataset=read_json(dataset_dir / "dataset.json")
         if dataset_dir and (dataset_dir / "dataset.json").is_file()
         else {},
-        cases=_cases(output_dir, dataset_dir) if dataset_dir else [],
-        runs={
-            name: read_json(output_dir / f"{name}.json")
-            for name in ("training", "evaluation")
-            if (output_dir / f"{name}.json").is_file()
-        },
+        cases=_cases(output_dir, dataset_dir, _fold(runs)) if dataset_dir else [],
+        runs=runs,
     )
 
 
@@ -124,7 +127,16 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _cases(output_dir: Path, dataset_dir: Path) -> list[ScoredCase]:
+def _fold(runs: Mapping[str, Any]) -> int | None:
+    """The fold whose held-out cases the evaluation scored; None where it scored the test cases."""
+    changes = (runs.get("evaluation", {}).get("command") or {}).get("changes", [])
+    return next((change["used"] for change in changes if change["id"] == "fold"), None)
+
+
+def _cases(output_dir: Path, dataset_dir: Path, fold: int | None) -> list[ScoredCase]:
+    if fold is not None:
+        found = held_out({fold: output_dir}, dataset_dir)
+        return [ScoredCase(case.name, case.images[0], case.label, case.prediction) for case in found]
     cases = []
     for item in read_json(dataset_dir / "datalist.json").get("test", []):
         first = item["image"] if isinstance(item["image"], str) else item["image"][0]  # of the channels

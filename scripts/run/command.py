@@ -38,7 +38,8 @@ def run(
         nproc: processes, one for each GPU, started by torchrun with the bundle's multi_gpu config.
         folds: of a training in folds: all, or numbers as 0,2. They are trained one after another, each from where it
             stopped and in a folder of its own (fold_0, …), and scored on the cases that they have not seen;
-            evaluating with --fold all scores them again.
+            evaluating with --fold all scores them again. Of evaluating and inferring: the networks of these folds
+            together, their probabilities averaged.
         overrides: any value of the config, for example --max_epochs 10 or --network_def#variant enc; as to MONAI's
             command. Outputs go to --output_dir and weights to --ckpt_dir: by default folders of the bundle, or for a
             bundle of the installation of the folder NAME here.

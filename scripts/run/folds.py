@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..arguments import PROGRAM
 from ..data.dataset import read_json
 from ..errors import UserError
+from .monai_command import from_here, typed
 
 FORWARDED = ("SIGINT", "SIGTERM", "SIGHUP")
 Settings = Mapping[str, str | None]
@@ -82,12 +84,17 @@ def train_folds(plan: Plan, folds: str) -> int:
             return status
         if not _is_scored(plan, settings, number) and (status := evaluate_fold(plan, number)):
             return status
+    _tell_next(plan)
     return 0
 
 
 def evaluate_folds(plan: Plan, folds: str) -> int:
     """Score the network of each fold on its held-out cases; arguments and result as of :func:`train_folds`."""
-    return next((s for number in folds_of(folds, _dataset(plan)) if (s := evaluate_fold(plan, number))), 0)
+    for number in folds_of(folds, _dataset(plan)):
+        if status := evaluate_fold(plan, number):
+            return status
+    _tell_next(plan)
+    return 0
 
 
 def evaluate_fold(plan: Plan, number: int) -> int:
@@ -97,6 +104,12 @@ def evaluate_fold(plan: Plan, number: int) -> int:
         name: value for name, value in _of_fold(plan, number).items() if name.replace("::", "#").split("#")[0] in known
     }
     return _run(plan, "evaluating", settings, number)
+
+
+def _tell_next(plan: Plan) -> None:
+    output = Path(plan.settings.get("output_dir") or plan.root / "output")
+    places = ["--output_dir", str(from_here(output)), "--dataset_dir", str(from_here(_dataset(plan)))]
+    print(f"the folds are ready: {from_here(output)}; next: {typed([PROGRAM, 'report', *places])}")
 
 
 def _dataset(plan: Plan) -> Path:

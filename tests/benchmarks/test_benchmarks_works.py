@@ -11,6 +11,8 @@ from benchmarks.works import WORKS
 from scripts.bench.bundles import config
 from scripts.bench.models import MODES
 
+pytestmark = pytest.mark.xdist_group("works")  # measured in one worker
+
 # One bundle for each of its works; test_bench_training.py looks at the overrides of the others.
 BUNDLES = {"pipeline": "xlstm_abdomen_mri_3d", "epoch": "msvm_acdc", "inference": "xlstm_abdomen_mri_3d"}
 MEASURED = [name for name in WORKS if BUNDLES.get(name.partition("/")[0], name.partition("/")[2]) in name]

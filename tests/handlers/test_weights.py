@@ -134,6 +134,8 @@ def test_files_of_weights(tmp_path):
     assert weight_files(tmp_path, folds="all") == [fold(0), fold(2), fold(10)]
     assert weight_files(tmp_path, folds=(2, 0)) == weight_files(tmp_path, folds="2,0") == [fold(2), fold(0)]
     assert weight_files(tmp_path, folds=2) == [fold(2)]
+    with pytest.raises(FileNotFoundError, match="has no weights of fold 9: it has those of 0, 2, 10"):
+        weight_files(tmp_path, folds="0,9")
 
 
 @pytest.mark.parametrize(
@@ -141,6 +143,7 @@ def test_files_of_weights(tmp_path):
     [
         ({"weights": "a.pt", "folds": "all"}, "not both"),
         ({"folds": "some"}, "all or numbers as 0,2 are needed"),
+        ({"folds": "0,2,0"}, "each number can be given once"),
         ({"folds": "all"}, "has no folds"),
         ({"folds": "all", "fold": 1}, "the networks of other folds have seen the cases of a fold"),
     ],

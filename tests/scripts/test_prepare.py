@@ -495,7 +495,7 @@ def test_nnunets_cells_keep_pictures_and_decode_instances(prepared):
         ("nnU-Net's Dataset702_AbdomenMR", lambda d: raw.nifti(d / "imagesTr/a_1_0001.nii.gz", raw.voxels(1)),
          "a_1_0001.nii.gz: images of one file each are needed"),
         ("nnU-Net's Dataset702_AbdomenMR", lambda d: (d / "dataset.json").write_text('{"labels": {"liver": [1, 2]}}'),
-         "dataset.json: \"regions_class_order\" is None, but a list of labels is needed"),
+         "dataset.json: \"regions_class_order\" is missing, but a list of labels is needed"),
         ("EndoVis 2017 frames",
          lambda d: raw.png(d / "train/instrument_dataset_1/ground_truth/Hook_labels/frame000.png", raw.rgb(1)),
          "Hook_labels: the name has none of the instruments monopolar"),

@@ -124,7 +124,9 @@ def test_folds_are_trained_and_scored_one_after_another(fold_runs, capsys):
     assert [(run_id, given["--fold"]) for run_id, given in done] == [
         ("training", "0"), ("training", "1"), ("evaluating", "1"), ("training", "2"),
     ]  # fmt: skip
-    assert "--folds" not in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "--folds" not in told
+    assert told.endswith("next: scanseg report --output_dir O --dataset_dir D\n")
 
 
 def test_folds_end_where_one_fails(fold_runs, capsys):

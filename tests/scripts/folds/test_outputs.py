@@ -12,6 +12,7 @@ from components.metrics import LabelScoring
 from scripts.cli import main
 from scripts.errors import UserError
 from scripts.folds.outputs import fold_folders, read_folds
+from scripts.report.results import read_results
 from tests.scripts.folds.cross_validation import write_folds
 
 
@@ -55,6 +56,16 @@ def test_all_folds_are_one_evaluation(crossed, capsys):
     assert page.count("<img") > 3  # of the predictions in the folders of the folds
     told = capsys.readouterr().out
     assert re.search(rf"deviation +{100 * found['deviation']['dice']:.1f} ", told)
+
+
+def test_the_page_of_one_fold_shows_its_cases(crossed):
+    folder, _ = crossed
+    fold = folder / "O" / "fold_1"
+    changes = [{"id": "fold", "used": 1, "released": None, "known": True, "by": "command line"}]
+    (fold / "evaluation.json").write_text(json.dumps({"command": {"changes": changes}}))
+    assert [(case.name, case.prediction) for case in read_results(fold, folder / "D").cases] == [
+        (f"case{number}", fold / "predictions" / f"case{number}_pred.nii.gz") for number in (1, 4)
+    ]
 
 
 def test_a_case_that_a_network_has_seen_is_refused(crossed):

@@ -218,6 +218,7 @@ def test_folds_of_slices_are_validated_on_their_volumes(tmp_path):
     assert check(str(tmp_path / "organs/data"), processes=1) == 0  # the volumes are no leak
     readme = (tmp_path / "organs/docs/README.md").read_text()
     assert "--folds all" in readme
+    assert "--nnunet_names" in readme  # the images of the raw folder are CASE_0000
     assert "models/fold_0" in readme
 
 

@@ -1,6 +1,7 @@
 """``new --configuration``: the networks that nnU-Net plans for volumes, from one measurement."""
 
 import json
+import warnings
 
 import pytest
 import torch
@@ -43,9 +44,12 @@ def slices(tmp_path_factory):
 def test_the_2d_network_sees_slices_of_volumes(slices):
     parser = ConfigParser(json.loads((slices / "configs/train.json").read_text()))
     parser["bundle_root"] = str(slices)
-    volume = MetaTensor(torch.randn(2, 10, 30, 40))
+    turned = torch.tensor([[0.0, 0, -1, 9], [0, -1, 0, 8], [1, 0, 0, 7], [0, 0, 0, 1]])
+    volume = MetaTensor(torch.randn(2, 10, 30, 40), affine=turned)
     label = MetaTensor((torch.rand(1, 10, 30, 40) > 0.9).float())
-    item = parser.get_parsed_content("augmentation")({"image": volume, "label": label, "foreground": True})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*ill-posed")  # several lines for each slice
+        item = parser.get_parsed_content("augmentation")({"image": volume, "label": label, "foreground": True})
     assert item["image"].shape == (2, *parser["patch_size"])
     network = parser.get_parsed_content("network_def").eval()
     inferer = parser.get_parsed_content("validate#inferer")
@@ -76,6 +80,13 @@ def test_what_cannot_be_planned_is_refused(words, told, slices, tmp_path):
 def test_a_2d_bundle_is_no_start_for_another(slices, tmp_path):
     with pytest.raises(UserError, match="is the 2D network of volumes: start from a bundle in 3D"):
         new("x", str(slices), str(slices.parent / "raw"), str(tmp_path), processes=1)
+
+
+def test_slices_do_not_start_from_weights_for_volumes(slices, tmp_path):
+    base = "xlstm_hippocampus_mri_3d"
+    new("x", base, str(slices.parent / "raw"), str(tmp_path), configuration="2d", processes=1)
+    assert json.loads((tmp_path / "x/configs/train.json").read_text())["network_def"]["features"][:2] == [32, 64]
+    assert "--pretrained" not in (tmp_path / "x/docs/README.md").read_text()
 
 
 def test_pictures_are_2d_only(tmp_path):

@@ -180,7 +180,7 @@ def test_labels_as_nnunet_has_them():
 @pytest.mark.parametrize(
     ("labels", "order", "told"),
     [
-        ({"a": [1, 2], "b": 2}, None, r"\"regions_class_order\" is None, but a list of labels is needed"),
+        ({"a": [1, 2], "b": 2}, None, r"\"regions_class_order\" is missing, but a list of labels is needed"),
         ({"a": [1, 2], "b": 2}, [1], "one for each of the regions: a, b"),
         ({"a": [1, 2], "b": 2}, [2, 1], "writes 1 for 'b', which is not among its labels 2"),
         ({"a": [1, 2], "b": [1, 2]}, [1, 1], "each region needs a label of its own"),

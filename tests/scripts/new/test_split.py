@@ -133,6 +133,8 @@ def test_the_folds_of_nnunet(tmp_path):
     assert parts(cases)["test"] == {NAMES[11]}
     assert words == "Folds: 5, of splits_final.json. Test: the cases that it does not name."
 
+    assert split(sources(named), 1, splits=path)[1].endswith("Test: none, as it names all cases.")
+
     folds[1]["train"].remove(NAMES[0])
     path.write_text(json.dumps(folds))
     with pytest.raises(UserError, match="case000 is not trained on in fold 1"):

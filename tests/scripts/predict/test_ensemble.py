@@ -58,6 +58,23 @@ def test_label_maps_of_the_average(written, capsys):
     assert "exists: give another --output" in capsys.readouterr().err
 
 
+def test_names_of_nnunet(written, capsys):
+    folders = [written / "0", written / "1"]
+    for folder in folders:
+        (folder / "frame_probabilities.npz").unlink()
+    line = ["ensemble", *map(str, folders), "--output", str(written / "both"), "--nnunet_names"]
+    assert main(line) == 2
+    assert f"{folders[0]} has no dataset.json: predict with --nnunet_names" in capsys.readouterr().err
+    known = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "liver": 1, "spleen": 2}}
+    (folders[0] / "dataset.json").write_text(json.dumps({**known, "file_ending": ".nrrd"}))
+    (folders[0] / "plans.json").write_text('{"label_manager": "LabelManager"}')
+    assert main(line) == 0
+    assert {path.name for path in (written / "both").iterdir()} == {
+        "ct.nii.gz", "labels.json", "dataset.json", "plans.json",
+    }  # fmt: skip
+    assert json.loads((written / "both" / "dataset.json").read_text()) == {**known, "file_ending": ".nii.gz"}
+
+
 def test_what_cannot_be_averaged(written, capsys):
     def told(*folders):
         assert main(["ensemble", *map(str, folders), "--output", str(written / "out")]) == 2

@@ -53,7 +53,7 @@ def test_channels_are_put_together(ct, scans):
     assert [case.fault for case in cases] == [
         "",
         "b has no file of the channel _0001",
-        "c has 3 files, but the bundle takes 2 channels",
+        "c has 3 files, one for each channel, but the bundle takes 2",
         "",
     ]
     bundle = InferenceBundle(VOLUMES)

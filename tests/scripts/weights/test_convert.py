@@ -131,7 +131,7 @@ WRONG = {
     "bundle": ("msvm_synaps", "synapse.ckpt", [], "did you mean 'msvm_synapse'?"),
     "no file": ("msvm_synapse", "missing.ckpt", [], "does not exist: give the path"),
     "folder": ("msvm_synapse", ".", [], "is a folder"),
-    "override": ("msvm_synapse", "synapse.ckpt", ["--override", "5"], "--override needs a dictionary"),
+    "override": ("msvm_synapse", "synapse.ckpt", ["--override", "5"], "--override needs values by id"),
 }
 
 

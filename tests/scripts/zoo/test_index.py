@@ -114,7 +114,7 @@ def test_the_newest_release_is_chosen(checkout, tmp_path):
         ("{", "not valid JSON"),
         ("[]", "not an index"),
         ('{"format": 2, "bundles": {}}', "format 2"),
-        ('{"format": 1, "bundles": {"../x": {}}}', "no bundle"),
+        ('{"format": 1, "bundles": {"../x": {}}}', "is not a bundle"),
         ('{"format": 1, "bundles": {"tiny": {"0.1.0": {}}}}', "wrong name"),
         ('{"format": 1, "bundles": {"tiny": {"../1": {}}}}', "wrong version"),
     ],
