@@ -82,8 +82,8 @@ class IgnoringDiceCELoss(_PartialLoss):
     Example:
         >>> loss = IgnoringDiceCELoss(ignore_label=2)
         >>> logits = torch.tensor([[[9.0, -9.0], [-9.0, 9.0]]])
-        >>> loss(logits, torch.tensor([[[0, 2]]])).round(decimals=3)
-        tensor(0.)
+        >>> bool(loss(logits, torch.tensor([[[0, 2]]])) < 0.01)
+        True
     """
 
     def __init__(
