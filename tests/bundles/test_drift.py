@@ -143,7 +143,7 @@ def test_files():
         for path, (owners, _) in OWN_FILES.items():
             if path.startswith(f"{folder}/"):
                 name = path.removeprefix(f"{folder}/")
-                assert [bundle for bundle in BUNDLES if name in listed[bundle]] == owners
+                assert {bundle for bundle in BUNDLES if name in listed[bundle]} == set(owners)
                 for names in listed.values():
                     names.discard(name)
         assert len(set(map(frozenset, listed.values()))) == 1, listed
