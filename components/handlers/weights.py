@@ -66,6 +66,12 @@ def fitting_weights(
     return state
 
 
+def trained_folds(ckpt_dir: Path) -> list[str]:
+    """Numbers of the folds that have weights in a folder, in their order; ``fold_0_backup`` does not count."""
+    names = (path.parent.name.removeprefix("fold_") for path in ckpt_dir.glob("fold_*/model.pt"))
+    return sorted((name for name in names if name.isdecimal()), key=int)
+
+
 def weight_files(
     ckpt_dir: str | PathLike[str], weights: Any = None, folds: Any = None, fold: int | None = None
 ) -> list[str]:
@@ -100,8 +106,7 @@ def weight_files(
         return [(folder / "model.pt").as_posix()]
     if fold is not None:
         raise ValueError(f"fold {fold} and folds {folds}: the networks of other folds have seen the cases of a fold")
-    names = (path.parent.name.removeprefix("fold_") for path in folder.glob("fold_*/model.pt"))
-    there = sorted((name for name in names if name.isdecimal()), key=int)  # not fold_0_backup
+    there = trained_folds(folder)
     if folds == "all":
         if not there:
             raise FileNotFoundError(f"{folder} has no folds (fold_0/model.pt, …): train them with run training --folds")

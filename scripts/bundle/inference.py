@@ -13,7 +13,7 @@ from monai.bundle import ConfigParser
 from monai.inferers import Inferer
 from torch import nn
 
-from components.handlers.weights import ensemble, weight_files
+from components.handlers.weights import ensemble, trained_folds, weight_files
 from components.handlers.weights import load_weights as fill
 from components.validation import check_choice
 
@@ -252,7 +252,7 @@ def load_ensemble(
 def _telling(path: Path, bundle: InferenceBundle) -> Iterator[None]:
     """Say where to get weights if there are none, and what is wrong with those that do not fit."""
     if not path.is_file():
-        if any(path.parent.glob("fold_*/model.pt")):
+        if trained_folds(path.parent):
             raise UserError(f"there are no weights at {path}, but folds beside it: average them with --folds all")
         raise UserError(
             f"there are no weights at {path}: give a file with --weights, get released ones with "
