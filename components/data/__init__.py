@@ -1,8 +1,8 @@
 """What bundles read: data sets that MONAI does not have, and the lists of a dataset_dir."""
 
 from .epoch import EpochDataset
-from .items import inference_items, split_items
+from .items import inference_items, prediction_path, split_items
 from .persistent import PreparedCases
 from .sampler import EvaluationSampler
 
-__all__ = ["EpochDataset", "EvaluationSampler", "PreparedCases", "inference_items", "split_items"]
+__all__ = ["EpochDataset", "EvaluationSampler", "PreparedCases", "inference_items", "prediction_path", "split_items"]

@@ -8,10 +8,13 @@ from typing import Any
 
 from monai.data import load_decathlon_datalist
 
-from ..images.endings import is_image, listed
+from ..files import case_name
+from ..images.endings import is_image, is_volume, listed
 
 
-def split_items(dataset_dir: str, split: str, fold: int | None = None) -> list[dict[str, Any]]:
+def split_items(
+    dataset_dir: str, split: str, fold: int | None = None, previous_dir: str | None = None
+) -> list[dict[str, Any]]:
     """List the cases of a prepared data set for training, validation or test, of one fold or without folds.
 
     The items of the list training may have a number ``"fold"``, as MONAI's Auto3DSeg has it. For a fold the training
@@ -23,12 +26,15 @@ def split_items(dataset_dir: str, split: str, fold: int | None = None) -> list[d
         dataset_dir: folder with ``datalist.json``.
         split: "training", "validation" or "test".
         fold: number of a fold; None for none.
+        previous_dir: for a cascade the output_dir of its previous stage, whose label map of each case becomes the item
+            "previous": for a case with a fold that of the network which has not seen it, in ``fold_k``.
 
     Returns:
         The items with the paths of their files, without the number of their fold.
 
     Raises:
         ValueError: if there is no such list or no such fold, or a fold has no other cases to train on.
+        FileNotFoundError: if the previous stage has no label map of a case.
 
     Example:
         >>> split_items("dataset", "validation", fold="all")
@@ -47,7 +53,30 @@ def split_items(dataset_dir: str, split: str, fold: int | None = None) -> list[d
         else:
             whole = [item for item in _listed(dataset_dir, "validation") if item.get("fold") is not None]
             items = [item for item in whole or training if item.get("fold") == fold]
+    if previous_dir is not None:
+        items = [{**item, "previous": _previous(item, previous_dir)} for item in items]
     return [{key: value for key, value in item.items() if key != "fold"} for item in items]
+
+
+def prediction_path(output_dir: str | Path, image: str | Path) -> Path:
+    """Where an evaluation or an inference with this output_dir writes the label map of an image."""
+    return (
+        Path(output_dir) / "predictions" / f"{case_name(Path(image))}_pred{'.nii.gz' if is_volume(image) else '.png'}"
+    )
+
+
+def _previous(item: dict[str, Any], previous_dir: str) -> str:
+    """The label map of a case by the previous stage, as an absolute path."""
+    fold, image = item.get("fold"), item["image"]
+    folder = Path(previous_dir).resolve().joinpath(*([] if fold is None else [f"fold_{fold}"]))
+    path = prediction_path(folder, image if isinstance(image, str) else image[0])
+    if not path.is_file():
+        made = "run training BUNDLE --folds all" if fold is not None else "run inferring BUNDLE --folds all"
+        raise FileNotFoundError(
+            f"{path}, the label map by the previous stage of the cascade, is missing: `scanseg {made}` with the bundle "
+            f"of that stage writes it; for another output_dir of it give --previous_dir"
+        )
+    return str(path)
 
 
 def _listed(dataset_dir: str, split: str) -> list[dict[str, Any]]:
@@ -72,26 +101,27 @@ def _check_fold(training: Sequence[dict[str, Any]], fold: int, path: Path) -> No
         raise ValueError(f"{path}: all training items are of fold {fold}, so that nothing is left to train on")
 
 
-def inference_items(dataset_dir: str, split: str = "test") -> list[dict[str, str]]:
+def inference_items(dataset_dir: str, split: str = "test", previous_dir: str | None = None) -> list[dict[str, Any]]:
     """List the images to segment: those of a list in datalist.json, or all of a folder that has no such file.
 
     Args:
         dataset_dir: a prepared data set, or any folder of images, which is searched with its subfolders; hidden files
             are left alone.
         split: name of the list.
+        previous_dir: as in :func:`split_items`; the label map is that of an inference.
 
     Returns:
-        One ``{"image": path}`` for each image.
+        One ``{"image": path}`` for each image, with "previous" for a cascade.
 
     Raises:
-        FileNotFoundError: if the folder does not exist or has no images.
+        FileNotFoundError: if the folder does not exist or has no images, or the previous stage has no label map of one.
     """
     folder = Path(dataset_dir)
     datalist = folder / "datalist.json"
     if datalist.is_file():
-        return [{"image": item["image"]} for item in _listed(dataset_dir, split)]
-    images = [str(path) for path in listed(folder) if is_image(path)]
-    if not images:
+        images = [item["image"] for item in _listed(dataset_dir, split)]
+    elif not (images := [str(path) for path in listed(folder) if is_image(path)]):
         state = "has no images" if folder.is_dir() else "does not exist"
         raise FileNotFoundError(f"dataset_dir {folder} {state}: give a folder with datalist.json, or with images")
-    return [{"image": path} for path in images]
+    items = [{"image": image} for image in images]
+    return items if previous_dir is None else [{**item, "previous": _previous(item, previous_dir)} for item in items]

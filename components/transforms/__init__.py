@@ -13,7 +13,8 @@ from .orientation import Orientation, Orientationd
 from .patch import RandPatchd
 from .percentiles import PercentilesToUint8d
 from .piecewise_affine import RandPiecewiseAffine, RandPiecewiseAffined
-from .regions import RegionsToLabelsd
+from .previous_stage import AppendOneHotd, RandMorphologyd, RandRemoveComponentd
+from .regions import RegionsToLabelsd, write_regions
 from .resample import ResampleSpacing, ResampleSpacingd
 from .resize_slices import ResizeSlices, ResizeSlicesd
 from .rotate_scale import RandRotateScaled
@@ -23,6 +24,7 @@ from .slices import BlurSourceSlicesd, RandSheard
 from .whole import LoadWholeImaged
 
 __all__ = [
+    "AppendOneHotd",
     "BlurSourceSlicesd",
     "CheckItemd",
     "InstancesToInteriord",
@@ -36,9 +38,11 @@ __all__ = [
     "RandChannelwised",
     "RandGamma",
     "RandLowResolution",
+    "RandMorphologyd",
     "RandPatchd",
     "RandPiecewiseAffine",
     "RandPiecewiseAffined",
+    "RandRemoveComponentd",
     "RandRotateScaled",
     "RandSheard",
     "RegionsToLabelsd",
@@ -51,4 +55,5 @@ __all__ = [
     "instances_of",
     "interior_boundary",
     "sample_labels",
+    "write_regions",
 ]

@@ -11,6 +11,22 @@ from monai.utils import convert_to_dst_type, convert_to_tensor
 from torch import Tensor
 
 
+def write_regions(chances: Tensor, order: Sequence[int]) -> Tensor:
+    """Write regions into a label map, one after the other, as nnU-Net does (Isensee et al., 2021).
+
+    Args:
+        chances: the probability of each region, (R, *spatial).
+        order: the label to write for each region (nnU-Net's ``regions_class_order``).
+
+    Returns:
+        (1, *spatial) in float32: the label of the last region that is more probable than a half, or else 0.
+    """
+    labels = torch.zeros_like(chances[:1], dtype=torch.float32)
+    for channel, label in zip(chances, order, strict=True):
+        labels[0][channel > 0.5] = label
+    return labels
+
+
 class RegionsToLabelsd(MapTransform):
     """Write the regions that a network finds into one label map, one after the other.
 
@@ -44,8 +60,6 @@ class RegionsToLabelsd(MapTransform):
             logits = convert_to_tensor(d[key], track_meta=False)
             if len(logits) != len(self.order):
                 raise ValueError(f"the {key!r} has {len(logits)} channels, but order names {len(self.order)} regions")
-            labels = torch.zeros_like(logits[:1], dtype=torch.float32)
-            for channel, label in zip(logits, self.order, strict=True):
-                labels[0][channel.float().sigmoid() > 0.5] = label
+            labels = write_regions(logits.float().sigmoid(), self.order)
             d[key] = convert_to_dst_type(labels, d[key], dtype=torch.float32)[0]
         return d

@@ -23,6 +23,8 @@ from ..errors import UserError, one_line, root_cause
 from ..hashes import hexdigest
 from .find import find_bundle
 
+PREVIOUS = "previous"
+"""Item of a cascade: the label map of its previous stage."""
 SAVING = ("SaveImaged", "SaveMapd")
 """Transforms that write maps."""
 
@@ -89,8 +91,14 @@ class InferenceBundle:
 
     @property
     def channels(self) -> int:
-        """Number of channels of an image."""
-        return int(self.takes["num_channels"])
+        """Number of channels of an image, without those that a cascade makes of the map of its previous stage."""
+        return int(self.takes["num_channels"]) - len(self.get("previous_labels", ()))
+
+    @property
+    def previous_stage(self) -> Path | None:
+        """Folder of the bundle that makes a further input of this one; None where this is no cascade."""
+        stage = self.get("previous_stage")
+        return None if stage is None else Path(stage).resolve()
 
     @property
     def takes_pictures(self) -> bool:

@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from components.images.endings import kind_of
 from components.metrics import dice
 
 from ..bundle.find import find_bundle
 from ..data.dataset import read_json
 from ..errors import UserError
 from ..predict import Predictor
+from ..predict.cases import Case
 from ..predict.command import quiet
 from ..tables import aligned
 from .outputs import FoldScores, HeldOut, held_out, label_map, read_folds
@@ -46,6 +48,7 @@ def compare(
     *bundles: str,
     dataset_dir: str | None = None,
     output_dir: str | None = None,
+    ckpt_dir: str | None = None,
     pairs: bool = True,
     device: str | None = None,
 ) -> None:
@@ -60,6 +63,8 @@ def compare(
         dataset_dir: the data set with the folds; by default the folder data of the first bundle.
         output_dir: folder that holds the output_dir of each bundle under its name; by default the folder output of
             each bundle.
+        ckpt_dir: for the pairs, folder that holds the ckpt_dir of each bundle under its name, with the weights of the
+            folds in fold_0 and so on; by default the folder models of each bundle.
         pairs: whether pairs are tried, too; --nopairs leaves them out.
         device: for the pairs: cpu, cuda or cuda:1; by default CUDA where there is a GPU.
 
@@ -81,7 +86,7 @@ def compare(
     print(_side_by_side(found))
     if pairs:
         with quiet():
-            scored = score_pairs(found, data, device)
+            scored = score_pairs(found, data, device, Path(ckpt_dir) if ckpt_dir else None)
         results |= {" + ".join(names): value for names, value in scored.items()}
     rows = [(name, f"{100 * value:.2f}") for name, value in results.items()]
     print(aligned(rows, ("", "mean Dice %")))
@@ -90,20 +95,22 @@ def compare(
     chosen = [root for root in roots if root.name in best.split(" + ")]
     more = " --save_probabilities" if len(chosen) > 1 else ""
     for root in chosen:
-        print(f"  scanseg predict --bundle {root} --folds all --input SCANS --output LABELS/{root.name}{more}")
+        weights = f" --override \"{{'ckpt_dir': '{Path(ckpt_dir) / root.name}'}}\"" if ckpt_dir else ""
+        print(f"  scanseg predict --bundle {root} --folds all --input SCANS --output LABELS/{root.name}{weights}{more}")
     if more:
         print(f"  scanseg ensemble {' '.join(f'LABELS/{root.name}' for root in chosen)} --output LABELS/both")
 
 
 def score_pairs(
-    candidates: Sequence[Candidate], dataset_dir: Path, device: str | None = None
+    candidates: Sequence[Candidate], dataset_dir: Path, device: str | None = None, ckpt_dir: Path | None = None
 ) -> dict[tuple[str, str], float]:
     """Mean Dice of the average of two bundles, for all pairs.
 
     Args:
-        candidates: the bundles, with weights in their ``models/fold_k``.
+        candidates: the bundles.
         dataset_dir: the data set.
         device: as of :class:`scripts.predict.Predictor`.
+        ckpt_dir: folder with the weights of each bundle in ``NAME/fold_k``; None for its own ``models/fold_k``.
 
     Raises:
         UserError: if weights are missing, or a bundle has no probabilities.
@@ -112,7 +119,10 @@ def score_pairs(
     regions = settings.get("regions") or [[n] for n in range(1, len(candidates[0].scores.table.class_names) + 1)]
     values: dict[tuple[str, str], list[list[float]]] = {}
     for fold, folder in candidates[0].scores.folders.items():
-        predictors = {each.name: Predictor(each.root, device=device, folds=[fold]) for each in candidates}
+        predictors = {}
+        for each in candidates:
+            place = {"ckpt_dir": str(ckpt_dir / each.name)} if ckpt_dir else None
+            predictors[each.name] = Predictor(each.root, device=device, folds=[fold], override=place)
         for case in tqdm(held_out({fold: folder}, dataset_dir), f"fold {fold}", unit="case", disable=None):
             for names, row in _score_case(case, predictors, regions, settings.get("ignore_label")).items():
                 values.setdefault(names, []).append(row)
@@ -123,11 +133,8 @@ def _score_case(
     case: HeldOut, predictors: Mapping[str, Predictor], regions: Sequence[Sequence[int]], ignored: int | None
 ) -> dict[tuple[str, str], list[float]]:
     """Dice of each class, which is a set of labels, for each pair."""
-    if len(case.images) > 1:
-        raise UserError(f"{case.name} has a file for each channel, of which no pairs are made: give --nopairs")
-    chances = {
-        name: predictor(case.images[0], probabilities=True).probabilities for name, predictor in predictors.items()
-    }
+    image = Case(case.name, kind_of(case.images[0]), case.images, str(case.images[0]))
+    chances = {name: predictor(image, probabilities=True).probabilities for name, predictor in predictors.items()}
     truth = label_map(case.label)
     counted = truth != ignored
     scores = {}

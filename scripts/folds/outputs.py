@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from components.data import split_items
+from components.data import prediction_path, split_items
 from components.files import case_name
-from components.images.endings import is_volume
 from components.images.reading import read
 from components.metrics import ScoreTable, Scoring
 
@@ -161,10 +160,8 @@ def held_out(folders: Mapping[int, Path], dataset_dir: Path) -> list[HeldOut]:
     for fold, folder in folders.items():
         for item in split_items(str(dataset_dir), "test", fold):
             images = tuple(Path(path) for path in files_of(item["image"]))
-            name = case_name(images[0])
-            ending = ".nii.gz" if is_volume(images[0]) else ".png"
-            prediction = folder / "predictions" / f"{name}_pred{ending}"
-            cases.append(HeldOut(name, fold, images, Path(item["label"]), prediction))
+            prediction = prediction_path(folder, images[0])
+            cases.append(HeldOut(case_name(images[0]), fold, images, Path(item["label"]), prediction))
     return cases
 
 

@@ -34,7 +34,7 @@ class Step:
     """A step that was tried.
 
     Args:
-        labels: the classes of which together the largest component is kept.
+        labels: the labels of which together the largest component is kept.
         name: what they are called.
         before: mean Dice without it, of the class, or of all classes where it is of all.
         after: the same with it.
@@ -52,9 +52,9 @@ def postprocess(bundle: str, dataset_dir: str | None = None, output_dir: str | N
     """Keep the largest component of classes, where the folds' scores improve by it.
 
     It is decided as nnU-Net does, from label maps that networks made of cases that they have not seen: first of all
-    classes together, if the mean Dice improves and that of no class gets worse, then of each class by itself, if its
-    Dice improves. What is taken is written into configs/inference.json and evaluate.json of the bundle, in place of
-    what stood there; the scores of the folds themselves stay without it.
+    classes together, if the mean Dice improves and that of no class gets worse, then of each class, or region, by
+    itself, if its Dice improves. What is taken is written into configs/inference.json and evaluate.json of the bundle,
+    in place of what stood there; the scores of the folds themselves stay without it.
 
     Args:
         bundle: name or folder of a bundle that new made.
@@ -75,8 +75,6 @@ def postprocess(bundle: str, dataset_dir: str | None = None, output_dir: str | N
         raise UserError(f"{root.name} finds objects, of which there are many: the largest one alone is not wanted")
     data = Path(dataset_dir) if dataset_dir else root / "data"
     output = Path(output_dir) if output_dir else root / "output"
-    if opened.takes_regions:
-        raise UserError(f"{root.name} has regions that overlap, whose components are not looked at one by one")
     scores = read_folds(output, data)
     cases = held_out(scores.folders, data)
     if missing := [case.prediction for case in cases if not case.prediction.is_file()]:
@@ -84,8 +82,8 @@ def postprocess(bundle: str, dataset_dir: str | None = None, output_dir: str | N
             f"{len(missing)} of {len(cases)} label maps are missing, the first is {missing[0]}: "
             f"`scanseg run evaluating … --fold all` writes them"
         )
-    ignored = read_json(root / "configs" / "evaluate.json").get("ignore_label")
-    steps = decide(tqdm(cases, "looking", unit="case", disable=None), scores.table.class_names, ignored)
+    settings = read_json(root / "configs" / "evaluate.json")
+    steps = decide(cases, scores.table.class_names, settings.get("ignore_label"), settings.get("regions"))
     taken = [step for step in steps if step.taken]
     for file, key in (("inference.json", "postprocessing"), ("evaluate.json", "validate#postprocessing")):
         path = root / "configs" / file
@@ -103,17 +101,22 @@ def postprocess(bundle: str, dataset_dir: str | None = None, output_dir: str | N
     print(f"{root / 'configs' / 'inference.json'} has {len(taken) or 'no'} step{'s' * (len(taken) != 1)} of {LARGEST}")
 
 
-def decide(cases: Iterable[HeldOut], names: Sequence[str], ignored: int | None = None) -> list[Step]:
-    """Try all steps on the label maps of the folds.
+def decide(
+    cases: Sequence[HeldOut],
+    names: Sequence[str],
+    ignored: int | None = None,
+    regions: Sequence[Sequence[int]] | None = None,
+) -> list[Step]:
+    """Try all steps on the label maps of the folds, one after the other on what those that were taken have left.
 
     Args:
         cases: the cases, each with its label map and the ground truth.
-        names: names of the classes from 1 on.
+        names: names of the classes.
         ignored: label of the ground truth's voxels that do not count; None counts all.
+        regions: the labels of each class, where classes are regions that may overlap; None numbers them from 1 on.
 
     Returns:
-        First the step of all classes together, where there are several; then that of each class, after the first one
-        if that is taken.
+        First the step of all classes together, where there are several; then that of each class.
 
     Raises:
         UserError: if a file is damaged, or a map is not on the grid of the ground truth.
@@ -121,34 +124,41 @@ def decide(cases: Iterable[HeldOut], names: Sequence[str], ignored: int | None =
     Source: Isensee et al.: nnU-Net, Nature Methods 18 (2021), and ``determine_postprocessing`` of its version 2: an
     improvement is a larger mean over the cases, in which a class that neither map has does not count.
     """
-    classes = range(1, len(names) + 1)
-    rows = []
-    for case in cases:
-        truth = label_map(case.label)
-        plain = label_map(case.prediction, truth.shape)
-        together = largest(plain, classes)
-        alone = [[largest(labels, [number]) for number in classes] for labels in (plain, together)]
-        counted = truth[truth != ignored]
-        maps = [[plain] * len(names), [together] * len(names), *alone]
-        rows.append(
-            [
-                [
-                    dice(labels[truth != ignored] == number, counted == number)
-                    for number, labels in zip(classes, each, strict=True)
-                ]
-                for each in maps
-            ]
-        )
-    plain, together, *alone = mean_of(np.array(rows))  # Dice of each class
+    classes = [tuple(region) for region in regions or [[number] for number in range(1, len(names) + 1)]]
+    everything = tuple(sorted({label for labels in classes for label in labels}))
+    tried = [(name, labels, place) for place, (name, labels) in enumerate(zip(names, classes, strict=True))]
+    taken: list[tuple[int, ...]] = []
     steps = []
-    is_better = _mean(together) > _mean(plain) and not (together < plain).any()
-    if len(names) > 1:
-        steps.append(Step(tuple(classes), "all classes", _mean(plain), _mean(together), bool(is_better)))
-    before, after = (together, alone[1]) if len(names) > 1 and is_better else (plain, alone[0])
-    return steps + [
-        Step((number,), name, float(b), float(a), bool(a > b))
-        for number, name, b, a in zip(classes, names, before, after, strict=True)
-    ]
+    with tqdm(desc="looking", unit="case", total=len(cases) * (len(names) + 1 + (len(names) > 1)), disable=None) as bar:
+
+        def scored(chosen: Sequence[tuple[int, ...]]) -> np.ndarray:
+            rows = []
+            for case in cases:
+                rows.append(_dice_of(case, chosen, classes, ignored))
+                bar.update()
+            return mean_of(np.array(rows))
+
+        before = scored(taken)
+        for name, labels, place in [("all classes", everything, None)] * (len(names) > 1) + tried:
+            after = scored([*taken, labels])
+            old, new = (_mean(before), _mean(after)) if place is None else (float(before[place]), float(after[place]))
+            is_better = new > old and not (place is None and (after < before).any())
+            steps.append(Step(labels, name, old, new, is_better))
+            if is_better:
+                taken, before = [*taken, labels], after
+    return steps
+
+
+def _dice_of(
+    case: HeldOut, steps: Sequence[tuple[int, ...]], classes: Sequence[tuple[int, ...]], ignored: int | None
+) -> list[float]:
+    """Dice of each class of a case after some steps."""
+    truth = label_map(case.label)
+    labels = label_map(case.prediction, truth.shape)
+    for chosen in steps:
+        labels = largest(labels, chosen)
+    counted = truth != ignored
+    return [dice(np.isin(labels[counted], each), np.isin(truth[counted], each)) for each in classes]
 
 
 def largest(labels: np.ndarray, chosen: Iterable[int]) -> np.ndarray:

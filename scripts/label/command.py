@@ -65,6 +65,8 @@ def _opened(bundles: str) -> list[InferenceBundle]:
     if not names:
         raise UserError("--bundles needs the name of a bundle")
     opened = [InferenceBundle(name) for name in names]
+    if cascades := [bundle.name for bundle in opened if bundle.previous_stage is not None]:
+        raise UserError(f"{cascades[0]} is a cascade, which MONAI Label cannot run: give the bundle in 3d instead")
     counts = Counter(bundle.name for bundle in opened)
     if twice := [name for name, count in counts.items() if count > 1]:
         raise UserError(f"--bundles has {twice[0]} twice")

@@ -107,6 +107,8 @@ def _read(folder: Path) -> Base:
         )
     if train["network_def"].get("spatial_dims") == 2 and "PILReader" not in str(configs):
         raise UserError(f"{folder} is the 2D network of volumes: start from a bundle in 3D, with --configuration 2d")
+    if "previous_stage" in train:
+        raise UserError(f"{folder} is a cascade: start from the bundle that it was made from, with --configuration all")
     text = str(configs)
     return Base(
         folder,

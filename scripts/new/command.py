@@ -13,17 +13,18 @@ from ..errors import UserError
 from ..hints import Count, Seed
 from ..memory import budget as memory_budget
 from .base import Base, find_base, fitting
+from .configurations import SEVERAL, check_configuration, planned, without_cascade
 from .datafolder import Form
 from .describe import text
 from .making import Maker
 from .measure import Measured, measure
-from .plan import CONFIGURATIONS, Plan, plan, planned
+from .plan import Plan, plan
 from .presets import preset
 from .short import Budget, seconds
 from .sources import Source, Sources, find_sources
 from .split import split
 from .summary import summarise
-from .write import check_name, check_target
+from .write import check_classes, check_name, check_target
 
 
 def new(
@@ -68,8 +69,9 @@ def new(
         planner: one of nnU-Net's planners, whose patch and batch are taken: default (8 GB), resenc_m (8 GB, larger
             batches for small data sets) or resenc_l (24 GB).
         configuration: of xLSTM-UNet for volumes: 3d (the default), 2d (slice by slice), 3d_lowres (at a lower
-            resolution, where the volumes are much larger than the patch), or all that nnU-Net would plan for the data,
-            as the bundles NAME_3d, NAME_2d and so on.
+            resolution, where the volumes are much larger than the patch), 3d_cascade (at the full resolution, with the
+            result of the lower one as further input), or all that nnU-Net would plan for the data. The last two make
+            several bundles, NAME_3d_lowres, NAME_3d_cascade and so on; the cascade needs folds.
         modality: what the images are, for example CT or MR; for CT the intensities keep their absolute scale. By
             default the name of the channel in dataset.json.
         group: a regular expression; cases in whose names it finds the same text, for example "patient[0-9]+", stay
@@ -97,12 +99,12 @@ def new(
     parent = Path(out) if out is not None else _default_folder()
     named = find_base(from_)
     sources = find_sources(Path(data))
-    several = configuration == "all" and sources.spatial_dims == 3
-    for target in [f"{name}_{word}" for word in CONFIGURATIONS] if several else [name]:
+    several = SEVERAL.get(configuration or "", ()) if sources.spatial_dims == 3 else ()
+    for target in [f"{name}_{word}" for word in several] or [name]:
         check_target(parent / target, force)
     base, pictures, base_note = fitting(named, sources.spatial_dims)
     _check_instances(base, sources)
-    _check_configuration(configuration, base, sources)
+    check_configuration(configuration, base, sources)
     divided = folds is not None or splits is not None
     if divided:
         _check_folds(folds, splits, base, sources)
@@ -112,11 +114,13 @@ def new(
     cases, division = split(sources, seed, group, looks, folds, Path(splits) if splits else None)
     test = [case.name for case in cases if case.part == "test"]
     found = summarise(sources, measured, test, _modality(modality))
+    check_classes(found.classes, sources.root)
     if several:
-        wanted = planned(found, available, base.variant, planner)
+        wanted = planned(found, available, base.variant, planner) if configuration == "all" else several
+        wanted, more = without_cascade(wanted, configuration, cases)
         targets = {parent / f"{name}_{word}": word for word in wanted}
     else:
-        targets = {parent / name: configuration or "3d"}
+        targets, more = {parent / name: configuration or "3d"}, []
     fitted = None if duration is None else Budget(duration, found, base.network, base.variant, step_seconds)
     fit = fitted and fitted.fit
     # The network of slices has other kernels than that of a base in 3D: it cannot start from its weights.
@@ -134,8 +138,9 @@ def new(
     ready = sources.ready and not divided and _is_usable(sources, measured, form)
     if ready and form.unit:
         _check_scaled(sources, measured)
-    notes = [*([base_note] if base_note else []), *_notes(sources, measured, cases, settings)]
+    notes = [*([base_note] if base_note else []), *_notes(sources, measured, cases, settings), *more]
     maker = Maker(
+        name=name,
         base=base,
         pictures=pictures,
         sources=sources,
@@ -172,19 +177,6 @@ def _planner(planner: str | None, memory: float | str | None) -> str | None:
     if memory is not None:
         raise UserError("--planner takes the memory that nnU-Net plans for: leave out --memory, or --planner")
     return planner
-
-
-def _check_configuration(configuration: str | None, base: Base, sources: Sources) -> None:
-    if configuration is None:
-        return
-    if configuration not in (*CONFIGURATIONS, "all"):
-        raise UserError(f"--configuration {configuration} is unknown: give one of {', '.join(CONFIGURATIONS)}, all")
-    if base.network == "msvm":
-        raise UserError("--configuration is for bundles of xLSTM-UNet: MSVM-UNet always works slice by slice")
-    if sources.spatial_dims == 2 and configuration not in ("2d", "all"):
-        raise UserError(
-            f"--configuration {configuration} is for volumes, but {sources.root} has pictures: leave it out"
-        )
 
 
 def _default_folder() -> Path:

@@ -14,6 +14,7 @@ import numpy as np
 from components import __version__
 
 from ..tables import aligned
+from .configurations import previous_stage
 from .plan import Choice, Plan
 from .sources import RAW_LAYOUT
 from .summary import Measurement
@@ -107,8 +108,10 @@ def commands(bundle: NewBundle) -> dict[str, str]:
         tested = "evaluate all networks together on the test cases"
         names = " --nnunet_names" if bundle.layout == RAW_LAYOUT else ""
         training = short if "short.json" in bundle.configs else f"scanseg run training {places}"
+        before = _commands_before(bundle, dataset)
         return {
             "check the data": f"scanseg data check {dataset}",
+            **before,
             "train each fold and score the cases held out of it": f"{training} --folds all",
             "report over the folds": f"scanseg report --output_dir {output} --dataset_dir {dataset}",
             **({tested: f"scanseg run evaluating {places} --folds all"} if bundle.number["test"] else {}),
@@ -121,6 +124,20 @@ def commands(bundle: NewBundle) -> dict[str, str]:
         "evaluate on the test cases": run("evaluating", "evaluate.json"),
         "segment": run("inferring", "inference.json"),
         "report": f"scanseg report --output_dir {output} --dataset_dir {dataset}",
+    }
+
+
+def _commands_before(bundle: NewBundle, dataset: str) -> dict[str, str]:
+    """For a cascade the commands of its previous stage, whose label maps it needs."""
+    stage = previous_stage(bundle.name, bundle.plan.configuration)
+    if not stage:
+        return {}
+    folder = bundle.folder.with_name(stage)
+    places = f"{_path(folder)} --dataset_dir {dataset} --output_dir {_path(folder / 'output')} --folds all"
+    tested = {f"label maps of the test cases by {stage}": f"scanseg run inferring {places}"}
+    return {
+        f"label maps of the training cases by {stage}: its training": f"scanseg run training {places}",
+        **(tested if bundle.number["test"] else {}),
     }
 
 

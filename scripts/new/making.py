@@ -26,6 +26,7 @@ class Maker:
     """Makes one bundle or several for a data set, each with its folder ``data``.
 
     Args:
+        name: what the user called them; of several, the beginning of their names.
         base: the bundle that they are derived from.
         pictures: another one whose way of loading pictures is taken, or None.
         sources: the files.
@@ -39,6 +40,7 @@ class Maker:
         processes: how many cases are worked on at once.
     """
 
+    name: str
     base: Base
     pictures: Base | None
     sources: Sources
@@ -66,7 +68,7 @@ class Maker:
         """
         with new_bundle(target) as folder:
             configs = write_configs(folder, self.base, self.pictures, target.name, self.found, settings)
-            self._fill(folder / "data", target.name)
+            self._fill(folder / "data")
             if self.budget is not None:
                 short = self.budget.training(settings, self._lists["training"], self._lists["validation"])
                 write_text(folder / "configs" / "short.json", dumps(short.config) + "\n")
@@ -98,20 +100,20 @@ class Maker:
         self._data = target / "data"
         return bundle
 
-    def _fill(self, folder: Path, name: str) -> None:
+    def _fill(self, folder: Path) -> None:
         """Write the data of the first bundle, and let the others share them."""
         if self.ready:
             self._lists = {part: sum(case.part == part for case in self.cases) for part in PARTS}
         elif self._data is not None:
             share(self._data, folder)
         else:
-            dataset = self._dataset(name)
+            dataset = self._dataset()
             for record in fill(folder, self.cases, self.form, self.processes):
                 dataset.take(record)
             dataset.write(folder)
             self._lists = {part: len(items) for part, items in dataset.lists.items()}
 
-    def _dataset(self, name: str) -> Dataset:
+    def _dataset(self) -> Dataset:
         found = self.found
         details: dict[str, Any] = {
             **found.labelling.record(),
@@ -122,8 +124,8 @@ class Maker:
         }
         kind = "volumes" if found.spatial_dims == 3 else "pictures"
         return Dataset(
-            name=name,
-            bundle=name,
+            name=self.name,
+            bundle=self.name,
             description=f"{found.cases} {kind} from {self.sources.layout}.",
             modality=found.modality,
             source=str(self.sources.root.resolve()),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from ..errors import UserError
 from ..memory import Memory, msvm_gib, xlstm_gib
+from .configurations import CASCADE, LOW
 from .frame import Frame, frame_of, full_and_low, room_of, slice_order
 from .presets import SMALLEST_BATCH
 from .reasons import Choice, Reasons, ends, memory_why, normalisation_words, times, xlstm_choices
@@ -14,8 +15,6 @@ from .search import Found, Room, batched, search
 from .summary import Intensities, Measurement
 from .topology import Topology, augmented_size, degrees, is_anisotropic, supervision_weights
 
-CONFIGURATIONS = ("3d", "2d", "3d_lowres")
-"""Networks for volumes, as nnU-Net plans them: in space, slice by slice, and in space at a lower resolution."""
 AS_IT_IS = -1.0
 """Spacing across the slices where slices are not resampled."""
 MASKED_BELOW = 0.75
@@ -75,7 +74,7 @@ class Plan:
         degrees: largest angle of rotation to either side.
         in_plane: whether augmentation stays within the slices.
         supervision: weights of the outputs, finest first.
-        configuration: one of :data:`CONFIGURATIONS`; empty for pictures and for MSVM-UNet.
+        configuration: one of :data:`.configurations.CONFIGURATIONS`; empty for pictures and for MSVM-UNet.
         batch_dice: whether the Dice loss is that of all patches of a batch together; None keeps the recipe's.
         choices: all of this in words.
     """
@@ -121,7 +120,7 @@ def plan(
         network: "xlstm" or "msvm".
         variant: of xLSTM-UNet, "bot" or "enc".
         fit: may make xLSTM-UNet smaller, such as :meth:`scripts.new.short.Budget.fit`.
-        configuration: of xLSTM-UNet for volumes, one of :data:`CONFIGURATIONS`.
+        configuration: of xLSTM-UNet for volumes, one of :data:`.configurations.CONFIGURATIONS`.
         planner: of nnU-Net, one of :data:`.presets.PRESETS`, whose rule gives patch and batch of xLSTM-UNet; None to
             fill the memory by our estimate.
         widths: features of the stages of xLSTM-UNet, which has no more stages than that; patch and batch stay those of
@@ -134,22 +133,6 @@ def plan(
     if network == "msvm":
         return _plan_msvm(measurement, memory)
     return _plan_xlstm(measurement, memory, variant, fit, configuration, planner, widths)
-
-
-def planned(measurement: Measurement, memory: Memory, variant: str, planner: str | None) -> list[str]:
-    """The configurations that nnU-Net would plan for volumes, in the order of :data:`CONFIGURATIONS`.
-
-    Args:
-        measurement: the data set.
-        memory: as in :func:`plan`, like the others.
-        variant: of xLSTM-UNet.
-        planner: of nnU-Net.
-    """
-    frame = frame_of(measurement)
-    if frame.flat:
-        return ["2d"]
-    _, low = full_and_low(frame, room_of(measurement, memory, variant, planner))
-    return [name for name in CONFIGURATIONS if name != "3d_lowres" or low is not None]
 
 
 def _searched(
@@ -168,14 +151,14 @@ def _searched(
             "--from msvm_acdc"
         )
     full, low = full_and_low(frame, room)
-    if configuration == "3d":
-        return full, pixdim, median, low is not None
-    if low is None:
+    if low is None and configuration in (LOW, CASCADE):
         raise UserError(
             "nnU-Net plans no low resolution for these data, as the patch covers enough of the median case at the full "
             "one: take --configuration 3d"
         )
-    return low.found, low.pixdim, low.median, False
+    if configuration == LOW:
+        return low.found, low.pixdim, low.median, False
+    return full, pixdim, median, low is not None
 
 
 def _plan_xlstm(
@@ -197,7 +180,9 @@ def _plan_xlstm(
         made, smaller_why = fit(chosen.topology, pixdim, median)
         chosen = batched(made, frame.voxels, room, chosen.start)
     found, batch = chosen.topology, chosen.batch
-    gib = xlstm_gib(found, batch, len(measurement.channels), len(measurement.classes), memory.mixed, variant)
+    previous = len(measurement.foreground) if configuration == CASCADE else 0
+    channels = len(measurement.channels) + previous
+    gib = xlstm_gib(found, batch, channels, len(measurement.classes), memory.mixed, variant)
     in_plane = is_anisotropic(found.patch_size)
     axes = "".join("SPL"[axis] for axis in frame.order) if volumes else ""
     normalisation = _normalisation(measurement)

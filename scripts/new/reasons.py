@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..memory import Memory
+from .configurations import CASCADE, LOW
 from .presets import SMALLEST_BATCH, preset
 from .search import Found, Room
 from .topology import ANISOTROPY
@@ -59,6 +60,7 @@ def xlstm_choices(result: Plan, why: Reasons) -> list[Choice]:
     found = why.chosen.topology
     stages = STAGES_WHY + ("; features and no more stages than the bundle it comes from" if why.kept_widths else "")
     return [
+        *previous_choices(result),
         *spacing_choices(result, why.spacings),
         Choice("patch", times(found.patch_size), why.smaller or patch_why(result.median_shape, why.chosen)),
         Choice(
@@ -84,6 +86,13 @@ def xlstm_choices(result: Plan, why: Reasons) -> list[Choice]:
         ),
         Choice("loss weights", " ".join(f"{w:g}" for w in result.supervision), "deep supervision: 1, ½, ¼, …, then 0"),
     ]
+
+
+def previous_choices(result: Plan) -> list[Choice]:
+    """The further input of a cascade; nothing for another network."""
+    if result.configuration != CASCADE:
+        return []
+    return [Choice("input", f"the image, and the label map of {LOW} with a channel for each label", "a cascade")]
 
 
 def patch_why(median: tuple[float, ...], chosen: Found) -> str:

@@ -83,6 +83,12 @@ class Measurement:
     labelling: Labelling = field(default_factory=Labelling)
 
     @property
+    def foreground(self) -> list[int]:
+        """Numbers of the labels, without the background and what is ignored."""
+        count = len(self.labels) or len(self.classes)
+        return [number for number in range(1, count) if number != self.labelling.ignore]
+
+    @property
     def numbers(self) -> dict[str, str]:
         """The labels of each class but the background, in words."""
         regions = self.labelling.regions

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from ..data.dataset import new_folder, read_json
 from ..data.labels import CLASSES
 from ..errors import UserError
 from .base import Base
+from .cascade import add_previous, add_previous_channels
+from .configurations import previous_stage
 from .derive import derive, metadata, sliced
 from .plan import Plan
 from .relabel import relabel, relabel_metadata
@@ -46,6 +48,16 @@ def check_name(name: str) -> None:
         )
     if name in CLASSES:
         raise UserError(f"{name!r} is a bundle of scanseg: choose another name")
+
+
+def check_classes(names: Iterable[str], data: Path) -> None:
+    """Raise UserError where MONAI would take the name of a class in a config for a reference or an expression."""
+    for name in names:
+        if name.startswith(("$", "@", "%")) or "#" in name or "::" in name:
+            raise UserError(
+                f"{data} has a class {name!r}, whose name means something else in MONAI's configs: rename it, without "
+                f"# and ::, and without $, @ or % at its beginning"
+            )
 
 
 def check_target(target: Path, force: bool) -> None:
@@ -93,17 +105,22 @@ def write_configs(
         Names of the configs.
     """
     classes = found.classes[1:]
+    stage = previous_stage(name, plan.configuration)
     slices = read_json(ROOT / "bundles" / SLICES) if plan.configuration == "2d" else {}
     for file, config in base.configs.items():
         config = sliced(config, slices)
         loading = None if pictures is None else pictures.configs.get(file, {})
         derived = derive(config, plan, classes, len(found.channels), loading)
         relabel(derived, found.labelling, len(found.labels))
+        if stage:
+            add_previous(derived, stage, found.foreground)
         write_text(folder / "configs" / file, dumps(derived) + "\n")
     described = metadata(
         read_json(base.folder / "configs" / "metadata.json"), plan, name, classes, found.channels, found.modality
     )
     relabel_metadata(described, found.labelling, classes)
+    if stage:
+        add_previous_channels(described, stage, [found.labels[number] for number in found.foreground])
     write_text(folder / "configs" / "metadata.json", dumps(described) + "\n")
     shutil.copyfile(base.folder / "configs" / "logging.conf", folder / "configs" / "logging.conf")
     shutil.copyfile(base.folder / "LICENSE", folder / "LICENSE")

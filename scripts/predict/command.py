@@ -105,6 +105,11 @@ def predict(
                 raise UserError(f"--volume is for DICOM series, but --input {source} has none")
             cases = [_with_volume(case, volume) for case in cases]
         wanted = Wanted(format, save_probabilities, dicom_seg, overlay, nnunet_names)
+        if nnunet_names and len(endings := sorted({wanted.ending(case) for case in cases})) > 1:
+            raise UserError(
+                f"the label maps would end in {' and '.join(endings)}, but nnU-Net's dataset.json names one ending: "
+                f"give --format, or segment the images of each ending by themselves"
+            )
         if dicom_seg:
             dicom.library("highdicom")
             if not any(case.kind == "dicom" for case in cases):
@@ -119,6 +124,8 @@ def predict(
             for note in notes:
                 print(note, file=sys.stderr)
             record.write_labels(folder, opened.values, overwrite)
+            if save_probabilities and opened.takes_regions:
+                record.write_labels(folder, opened.heads, overwrite, record.CHANNELS)
             if nnunet_names:
                 write_description(folder, opened, wanted.ending(cases[0]), overwrite)
         counts = _run(predictor, cases, states, folder, wanted, settings, ranks)

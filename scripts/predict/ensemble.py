@@ -6,11 +6,12 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from components.images.nifti import read_nifti
+from components.transforms import write_regions
 
-from ..data.dataset import read_json
 from ..data.reading import naming
 from ..errors import UserError
 from . import record
@@ -42,9 +43,9 @@ def ensemble(*folders: str, output: str, nnunet_names: bool = False, overwrite: 
         raise UserError(f"ensemble needs {FEWEST} folders or more, not {len(folders)}")
     found = {Path(folder): _cases(Path(folder)) for folder in folders}
     (first, cases), *others = found.items()
-    names = _names(first)
+    names, regions = _names(first), record.read_labels(first, record.CHANNELS)
     for folder, there in others:
-        if _names(folder) != names:
+        if _names(folder) != names or record.read_labels(folder, record.CHANNELS) != regions:
             raise UserError(
                 f"{folder} has other labels than {first} (labels.json): only the same classes can be averaged"
             )
@@ -59,7 +60,10 @@ def ensemble(*folders: str, output: str, nnunet_names: bool = False, overwrite: 
         copy_description(first, target, ".png" if min(cases).endswith(".npz") else ".nii.gz", overwrite)
     record.write_labels(target, names, overwrite)
     for case, path in tqdm(maps.items(), "averaging", unit="case", disable=None):
-        _write(path, [folder / case for folder in found], len(names))
+        total, image = _sum([folder / case for folder in found], len(regions or names))
+        labels = _decoded(total / len(found), names, regions) if regions else total.argmax(0)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_map(path, labels.astype(np.uint8 if max(names) < 256 else np.uint16), image)
     print(f"{len(maps)} label maps are in {target}")
 
 
@@ -71,27 +75,31 @@ def _cases(folder: Path) -> set[str]:
 
 
 def _names(folder: Path) -> dict[int, str]:
-    path = folder / "labels.json"
-    if not path.is_file():
-        raise UserError(f"{folder} has no labels.json: give a folder that predict has written")
-    return {int(number): str(name) for number, name in read_json(path).items()}
+    names = record.read_labels(folder)
+    if not names:
+        raise UserError(f"{folder} has no {record.LABELS}: give a folder that predict has written")
+    return names
 
 
-def _write(path: Path, sources: list[Path], classes: int) -> None:
-    total, image = _read(sources[0], classes)
+def _decoded(chances: np.ndarray, names: dict[int, str], regions: dict[int, str]) -> np.ndarray:
+    """The label map of regions; each writes the label that has its name."""
+    numbers = {name: number for number, name in names.items()}
+    return write_regions(torch.from_numpy(chances), [numbers[regions[n]] for n in sorted(regions)])[0].numpy()
+
+
+def _sum(sources: list[Path], channels: int) -> tuple[np.ndarray, nib.Nifti1Image | None]:
+    total, image = _read(sources[0], channels)
     for source in sources[1:]:
-        chances, other = _read(source, classes)
+        chances, other = _read(source, channels)
         with naming(source):
             if chances.shape != total.shape or (image and not np.allclose(image.affine, other.affine, atol=1e-3)):
                 raise ValueError(f"it is not on the grid of {sources[0]}: it is of another image")
         total += chances
-    labels = total.argmax(0).astype(np.uint8 if classes <= 256 else np.uint16)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_map(path, labels, image)
+    return total, image
 
 
-def _read(path: Path, classes: int) -> tuple[np.ndarray, nib.Nifti1Image | None]:
-    """Probabilities, classes first, and the image that they are on; None for pictures."""
+def _read(path: Path, channels: int) -> tuple[np.ndarray, nib.Nifti1Image | None]:
+    """Probabilities, classes or regions first, and the image that they are on; None for pictures."""
     with naming(path):
         if path.suffix == ".npz":
             with np.load(path) as content:
@@ -99,8 +107,8 @@ def _read(path: Path, classes: int) -> tuple[np.ndarray, nib.Nifti1Image | None]
         else:
             image = read_nifti(path)
             chances = np.moveaxis(np.asanyarray(image.dataobj, dtype=np.float32), -1, 0).copy()
-        if len(chances) != classes:
+        if len(chances) != channels:
             raise ValueError(
-                f"it has {len(chances)} channels for {classes} labels: regions that overlap cannot be averaged here"
+                f"it has {len(chances)} channels, but {channels} are named beside it: predict with --save_probabilities"
             )
         return chances, image

@@ -69,10 +69,10 @@ def write_description(folder: Path, bundle: InferenceBundle, ending: str, overwr
         ending: of the label maps, such as ".nii.gz".
         overwrite: whether to replace files that are there.
     """
-    channels = bundle.takes["channel_def"]
+    channels = {str(number): bundle.takes["channel_def"][str(number)] for number in range(bundle.channels)}
     content = {
         "dataset.json": {
-            "channel_names": {str(number): str(name) for number, name in channels.items()},
+            "channel_names": channels,
             **_labels(bundle),
             "file_ending": ending,
         },

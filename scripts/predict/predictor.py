@@ -11,17 +11,18 @@ from typing import Any
 import numpy as np
 import torch
 from monai.data import MetaTensor
-from monai.transforms import Invertd, LoadImaged
+from monai.transforms import Invertd, LoadImaged, allow_missing_keys_mode
 from torch import Tensor
 
+from components.handlers.weights import trained_folds
 from components.images.exif import stored
-from components.images.grid import check_same_grid
+from components.images.grid import check_same_grid, label_image
 from components.inferers import MirrorInferer
 
-from ..bundle.inference import InferenceBundle, load_ensemble
+from ..bundle.inference import PREVIOUS, InferenceBundle, load_ensemble
 from ..errors import UserError
 from .cases import Case, find_cases
-from .reading import Loaded, load_case
+from .reading import Given, Loaded, load_case
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ class Prediction:
 class Predictor:
     """Segments images with a bundle: its own network, preprocessing, inferer and postprocessing.
 
-    The labels are those that ``python -m monai.bundle run inferring`` writes.
+    The labels are those that ``python -m monai.bundle run inferring`` writes. For a cascade the bundle of its previous
+    stage segments the image first: with the weights of its folds where it has some, or else with its own.
 
     Args:
         bundle: name or folder of a bundle, or a :class:`Bundle`.
@@ -64,7 +66,7 @@ class Predictor:
         amp: half precision in the network: float16 on CUDA, bfloat16 on a CPU; by default what the config says on
             CUDA, and no on a CPU.
         override: values of the bundle's config to use instead, by id.
-        folds: "all" or numbers of folds, to average over the weights of these instead.
+        folds: "all" or numbers of folds, to average over the weights of these instead, in the previous stage too.
 
     Raises:
         UserError: if the bundle, the weights or the device is not there, or they do not fit.
@@ -102,6 +104,7 @@ class Predictor:
         if tta and "mirror_axes" not in parser:
             inferer = MirrorInferer(inferer, self._axes())
         self.weights = self.bundle.weights(weights, folds)
+        self.previous = self._previous_stage(folds)
         self.inferer, self.weights_sha256 = load_ensemble(inferer, self.network, self.weights, self.bundle)
         if not isinstance(self.preprocessing.transforms[0], LoadImaged):
             raise UserError(f"{self.bundle.config_file}: preprocessing has to begin with LoadImaged")
@@ -132,9 +135,8 @@ class Predictor:
         """
         if probabilities and not (self.bundle.takes_argmax or self.bundle.takes_regions):
             raise UserError(f"{self.bundle.name} has neither classes nor regions with probabilities to save")
-        first = self.preprocessing.transforms[0]
-        key = first.keys[0]
-        item = self.preprocessing(first({key: [str(case.files[0])]}, loaded.reader), start=1)
+        key = self.preprocessing.transforms[0].keys[0]
+        item = self.preprocessing(self._loaded(key, case, loaded), start=1)
         image = item[key]
         precision = torch.autocast(self.device.type) if self.amp else nullcontext()
         with torch.no_grad(), precision:
@@ -147,6 +149,31 @@ class Predictor:
         maps = {p.postfix: _on_grid(done[p.key], loaded, p.dtype) for p in self.bundle.products}
         affine = None if loaded.image is None else loaded.image.affine
         return Prediction(maps, self.bundle.labels, affine, chances)
+
+    def _previous_stage(self, folds: str | Sequence[int] | None) -> Predictor | None:
+        """What makes a further input of a cascade."""
+        folder = self.bundle.previous_stage
+        if folder is None:
+            return None
+        if not folder.is_dir():
+            raise UserError(
+                f"{self.bundle.name} is a cascade, but {folder}, the bundle of its previous stage, does not exist: put "
+                f"it there, or give its folder with --override \"{{'previous_stage': 'FOLDER'}}\""
+            )
+        before = InferenceBundle(folder)
+        if folds is None and trained_folds(Path(before.get("ckpt_dir"))):
+            folds = "all"
+        return Predictor(before, device=str(self.device), tta=self.tta, amp=self.amp, folds=folds)
+
+    def _loaded(self, key: str, case: Case, loaded: Loaded) -> dict[str, Any]:
+        """The image as the preprocessing begins with it, for a cascade with the label map of the previous stage."""
+        first, name = self.preprocessing.transforms[0], [str(case.files[0])]
+        if self.previous is None:
+            return first({key: name}, loaded.reader)
+        labels = self.previous.segment(case, loaded).labels
+        with allow_missing_keys_mode(first):
+            item = first({key: name}, loaded.reader)
+            return first({PREVIOUS: name}, Given(label_image(labels, loaded.image))) | item
 
     def _axes(self) -> list[int]:
         return list(range(len(self.bundle.takes["spatial_shape"])))

@@ -19,6 +19,8 @@ from ..errors import UserError
 from .cases import Case
 from .predictor import Predictor
 
+LABELS, CHANNELS = "labels.json", "channels.json"
+"""Names of the values of label maps; those of the regions whose probabilities are written, in their order."""
 DONE, TO_DO, CHANGED, FOREIGN = "done", "to do", "changed", "foreign"
 """States of a case: its files are there; they are to be made; they were made of another image or with other settings;
 files of these names are there, but nothing says how they were made."""
@@ -26,7 +28,7 @@ files of these names are there, but nothing says how they were made."""
 
 @dataclass(frozen=True)
 class Settings:
-    """What the labels depend on, besides the image; of several weights the hashes with commas between them."""
+    """What the labels depend on, besides the image; of several files the hashes with commas between them."""
 
     bundle: str
     bundle_version: str
@@ -40,11 +42,12 @@ class Settings:
     def of(cls, predictor: Predictor) -> Settings:
         """Settings of a predictor."""
         bundle = predictor.bundle
+        stages = [predictor] if predictor.previous is None else [predictor, predictor.previous]
         return cls(
             bundle=bundle.name,
             bundle_version=bundle.version,
-            config_sha256=bundle.config_sha256,
-            weights_sha256=",".join(predictor.weights_sha256),
+            config_sha256=",".join(stage.bundle.config_sha256 for stage in stages),
+            weights_sha256=",".join(sha256 for stage in stages for sha256 in stage.weights_sha256),
             override=bundle.override,
             tta=predictor.tta,
             amp=predictor.amp,
@@ -95,13 +98,13 @@ def begin(folder: Path, case: Case, names: Mapping[str, str], settings: Settings
     write_text(_path(folder, case, names), json.dumps(record, indent=2, ensure_ascii=False) + "\n")
 
 
-def write_labels(folder: Path, names: Mapping[int, str], overwrite: bool) -> None:
-    """Write ``labels.json``, the name of each value of the label maps.
+def write_labels(folder: Path, names: Mapping[int, str], overwrite: bool, file: str = LABELS) -> None:
+    """Write ``labels.json``, the name of each value of the label maps, or ``channels.json``, that of each probability.
 
     Raises:
         UserError: if one with other names is there and is not to be replaced.
     """
-    path = folder / "labels.json"
+    path = folder / file
     content = {str(number): name for number, name in sorted(names.items())}
     if path.is_file():
         if _json(path) == content:
@@ -109,6 +112,12 @@ def write_labels(folder: Path, names: Mapping[int, str], overwrite: bool) -> Non
         if not overwrite:
             raise UserError(f"{path} has other labels: give another --output, or --overwrite to replace what is there")
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_labels(folder: Path, file: str = LABELS) -> dict[int, str]:
+    """What :func:`write_labels` wrote; empty where there is no such file."""
+    path = folder / file
+    return {int(number): str(name) for number, name in read_json(path).items()} if path.is_file() else {}
 
 
 def _path(folder: Path, case: Case, names: Mapping[str, str]) -> Path:

@@ -1,7 +1,9 @@
 """Bundles side by side, and pairs of them."""
 
+import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,11 +21,13 @@ SLICES = {"one": slice(0, 2), "two": slice(3, 4)}
 class Wrong:
     """A predictor that is sure of the truth but in its own slices, of which it says that they are background."""
 
-    def __init__(self, root, device=None, folds=None):
+    def __init__(self, root, device=None, folds=None, override=None):
         self.name = root.name
+        assert override in (None, {"ckpt_dir": str(Path("W") / root.name)})
 
     def __call__(self, image, probabilities=False):
-        truth = TRUTHS[image.name.partition(".")[0]]
+        assert [path.name for path in image.files] == [f"{image.name}.nii.gz", f"{image.name}_2.nii.gz"]
+        truth = TRUTHS[image.name]
         chances = 0.8 * np.eye(3, dtype=np.float32)[truth]
         slices = SLICES[self.name]
         chances[slices] = [0.4, 0.3, 0.3]
@@ -45,6 +49,11 @@ def line(tmp_path, monkeypatch):
             prediction[slices] = 0
             folds[n % 2][case] = truth, prediction
         write_folds(tmp_path / "D", tmp_path / "O" / name, folds, CLASSES)
+    path = tmp_path / "D/datalist.json"
+    lists = json.loads(path.read_text())
+    for item in lists["training"]:
+        item["image"] = [item["image"], item["image"].replace(".nii", "_2.nii")]
+    path.write_text(json.dumps(lists))
     bundles = [str(tmp_path / name) for name in SLICES]
     return ["compare", *bundles, "--dataset_dir", str(tmp_path / "D"), "--output_dir", str(tmp_path / "O")]
 
@@ -56,6 +65,8 @@ def test_the_pair_is_best_where_each_mends_the_other(line, capsys):
     assert re.search(r"one \+ two +100\.00", told)  # 0.8 of one against 0.4 of the other
     assert told.count("--save_probabilities") == 2
     assert "fold 1" in told
+    assert main([*line, "--ckpt_dir", "W"]) == 0
+    assert "--override \"{'ckpt_dir': 'W/two'}\" --save_probabilities" in capsys.readouterr().out
 
 
 def test_without_pairs_the_better_one_is_best(line, capsys):

@@ -75,6 +75,22 @@ def test_what_improves_the_folds_is_taken(truth, islands, wanted, bundle, tmp_pa
         assert np.array_equal(labels[0].numpy(), volume(*truth))
 
 
+def test_regions_are_looked_at_one_after_the_other(bundle, tmp_path, capsys):
+    path = bundle / "configs/evaluate.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"regions": [[1, 2], [2]]}))
+    whole, core = (1, (1, 1, 1), (7, 6, 6)), (2, (2, 2, 2), (4, 4, 5))
+    inner = (2, (5, 3, 3), (6, 4, 4))  # which the core loses, and the whole with it
+    folds = [{n: (volume(whole, core), volume(whole, core, inner, ISLANDS[1]))} for n in "ab"]
+    write_folds(tmp_path / "D", tmp_path / "O", folds, ["whole", "core"])
+    line = ["postprocess", str(bundle), "--dataset_dir", str(tmp_path / "D"), "--output_dir", str(tmp_path / "O")]
+    assert main(line) == 0
+    assert kept(bundle, "inference.json") == kept(bundle, "evaluate.json") == [[1, 2], [2]]
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [row[-1] for row in rows if row[0] in ("all", "whole", "core")] == ["taken", "left", "taken"]
+    (before,) = (float(row[1]) for row in rows if row[0] == "whole")
+    assert before == 100  # the island is gone already
+
+
 def test_the_largest_component_is_that_of_scikit_image():
     labels = np.random.default_rng(0).integers(0, 4, (9, 8, 7)) % 3
     found = components_of(np.isin(labels, [1, 2]), connectivity=3)

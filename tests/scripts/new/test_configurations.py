@@ -62,7 +62,7 @@ def test_the_2d_network_sees_slices_of_volumes(slices):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ({"configuration": "4d"}, "--configuration 4d is unknown: give one of 3d, 2d, 3d_lowres, all"),
+        ({"configuration": "4d"}, "--configuration 4d is unknown: give one of 3d, 2d, 3d_lowres, 3d_cascade, all"),
         ({"configuration": "3d_lowres"}, "plans no low resolution for these data"),
         ({"configuration": "2d", "from_": "msvm_acdc"}, "MSVM-UNet always works slice by slice"),
         ({"configuration": "all", "budget": "1h"}, "leave out --configuration all"),

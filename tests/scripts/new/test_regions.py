@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import nibabel as nib
 import numpy as np
@@ -167,6 +168,13 @@ def test_slices_that_are_not_known_are_left_out(labels, order, loss, tmp_path):
 def test_a_case_that_is_not_known_is_refused(tmp_path):
     root = raw(tmp_path / "raw", {"background": 0, "a": 10, "b": 20, "ignore": 30}, change=lambda a: a * 0 + 30)
     with pytest.raises(UserError, match="all its voxels are to be ignored"):
+        new("organs", "xlstm_abdomen_mri_3d", str(root), str(tmp_path), memory=4, processes=1)
+
+
+@pytest.mark.parametrize("name", ["core #1", "core::1", "$core", "@core", "%core"])
+def test_names_that_mean_something_in_configs_are_refused(name, tmp_path):
+    root = raw(tmp_path / "raw", {"background": 0, "whole": [10, 20], name: 20}, [10, 20], lambda a: a * 10)
+    with pytest.raises(UserError, match=f"has a class '{re.escape(name)}', whose name means something else"):
         new("organs", "xlstm_abdomen_mri_3d", str(root), str(tmp_path), memory=4, processes=1)
 
 

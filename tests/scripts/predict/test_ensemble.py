@@ -58,6 +58,30 @@ def test_label_maps_of_the_average(written, capsys):
     assert "exists: give another --output" in capsys.readouterr().err
 
 
+def test_regions_are_written_one_after_the_other(written, capsys):
+    folders = [written / "0", written / "1"]
+    for folder in folders:
+        path = folder / "ct_probabilities.nii.gz"
+        nib.save(nib.load(path).slicer[..., :2], folder / "two.nii.gz")
+        (folder / "two.nii.gz").rename(path)
+        picture = np.load(folder / "frame_probabilities.npz")["probabilities"][:2]
+        np.savez_compressed(folder / "frame_probabilities.npz", probabilities=picture)
+        (folder / "labels.json").write_text('{"0": "background", "1": "whole", "2": "core"}')
+    line = ["ensemble", *map(str, folders), "--output", str(written / "both")]
+    (folders[0] / "channels.json").write_text('{"0": "core", "1": "whole"}')
+    assert main(line) == 2
+    assert "has other labels" in capsys.readouterr().err
+    (folders[1] / "channels.json").write_text('{"0": "core", "1": "whole"}')
+    assert main(line) == 0
+    for shape, found in (
+        ((5, 4, 3), np.asarray(nib.load(written / "both" / "ct_pred.nii.gz").dataobj)),
+        ((6, 7), np.array(Image.open(written / "both" / "frame_pred.png"))),
+    ):
+        core, whole, _ = (chances(0, shape) + chances(1, shape)) / 2
+        np.testing.assert_array_equal(found, np.where(whole > 0.5, 1, np.where(core > 0.5, 2, 0)))
+        assert set(np.unique(found)) == {0, 1, 2}
+
+
 def test_names_of_nnunet(written, capsys):
     folders = [written / "0", written / "1"]
     for folder in folders:
@@ -90,6 +114,6 @@ def test_what_cannot_be_averaged(written, capsys):
     path = written / "1" / "ct_probabilities.nii.gz"
     nib.save(nib.load(path).slicer[..., :2], path.with_name("x.nii.gz"))
     path.with_name("x.nii.gz").rename(path)
-    assert "2 channels for 3 labels" in told(written / "0", written / "1")
+    assert "2 channels, but 3 are named beside it" in told(written / "0", written / "1")
     (written / "1" / "labels.json").write_text('{"0": "background", "1": "liver"}')
     assert "has other labels" in told(written / "0", written / "1")

@@ -29,8 +29,11 @@ def test_label_maps_are_called_like_their_cases(ct, scans, arguments, tmp_path, 
     nib.save(ct, scans / "plain.nii")
     out = tmp_path / "out"
     words = {"input": str(scans), "output": str(out), "nnunet_names": True, **arguments(VOLUMES)}
+    with pytest.raises(UserError, match=r"would end in \.nii and \.nii\.gz, but .* names one ending: give --format"):
+        predict(**words)
+    words["format"] = "nii.gz"
     assert predict(**words) == 0
-    assert {path.name for path in out.iterdir() if ".nii" in path.name} == {"liver_001.nii.gz", "plain.nii"}
+    assert {path.name for path in out.iterdir() if ".nii" in path.name} == {"liver_001.nii.gz", "plain.nii.gz"}
     np.testing.assert_allclose(nib.load(out / "liver_001.nii.gz").affine, ct.affine, atol=1e-5)
     content = json.loads((out / "dataset.json").read_text())
     assert content["file_ending"] == ".nii.gz"
@@ -89,7 +92,11 @@ def test_the_channels_of_a_datalist_are_one_case(ct, scans):
 def test_regions_and_ignored_voxels_are_described_as_nnunet_has_them(tmp_path):
     values = {"regions": [[1, 2], [2]], "regions_class_order": [1, 2], "ignore_label": 3}
     bundle = SimpleNamespace(
-        takes={"channel_def": {"0": "MR"}}, takes_regions=True, heads={0: "whole", 1: "core"}, get=values.get
+        takes={"channel_def": {"0": "MR", "1": "whole by the previous stage"}},
+        channels=1,
+        takes_regions=True,
+        heads={0: "whole", 1: "core"},
+        get=values.get,
     )
     write_description(tmp_path, bundle, ".nii.gz", False)
     assert json.loads((tmp_path / "dataset.json").read_text()) == {

@@ -1,0 +1,136 @@
+"""A cascade: the low resolution's network first, and one that also sees its label map."""
+
+import csv
+import json
+import shutil
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+import user_data as data
+from monai.bundle import ConfigParser, run
+
+from scripts.errors import UserError, root_cause
+from scripts.new import search
+from scripts.new.command import new
+from scripts.predict.predictor import Predictor
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+SHORT = {"max_epochs": 1, "epoch_length": 1, "val_interval": 1}
+
+
+def start(bundle, run_id, config, **more):
+    places = {} if "fold" in more else {"output_dir": str(bundle / "output")}
+    settings = {"bundle_root": str(bundle), "dataset_dir": str(bundle / "data"), **places, "num_workers": 0}
+    run(run_id, config_file=str(bundle / "configs" / f"{config}.json"), logging_file=None, **{**settings, **more})
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Both bundles, with weights of two folds of the low resolution and of fold 0 of the cascade."""
+    root = tmp_path_factory.mktemp("cascade")
+    raw = data.raw_volumes(root / "raw", channels=("MR",), training=4, shape=(24, 20, 16))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search, "LOW_BELOW", 1.4)  # volumes as large as the patch get a lower resolution
+        new("x", "xlstm_abdomen_mri_3d", str(raw), str(root), configuration="3d_cascade", folds=2, processes=1)
+    low, cascade = root / "x_3d_lowres", root / "x_3d_cascade"
+    with pytest.raises(RuntimeError) as caught:
+        start(cascade, "training", "train", fold=0, **SHORT)
+    told = str(root_cause(caught.value))
+    assert "x_3d_lowres/output/fold_1/predictions/" in told.replace("\\", "/")
+    assert "is missing: `scanseg run training BUNDLE --folds all`" in told
+    for fold in (0, 1):
+        start(low, "training", "train", fold=fold, **SHORT)
+        start(low, "evaluating", "evaluate", fold=fold)
+    start(low, "inferring", "inference", folds="all")
+    start(cascade, "training", "train", fold=0, **SHORT)
+    return cascade
+
+
+def parser(bundle, config, **overrides):
+    found = ConfigParser(json.loads((bundle / f"configs/{config}.json").read_text()))
+    for key, value in {"bundle_root": str(bundle), **overrides}.items():
+        found[key] = value
+    return found
+
+
+def test_every_case_comes_with_the_map_of_the_network_that_has_not_seen_it(made):
+    items = json.loads((made / "data/datalist.json").read_text())["training"]
+    folds = {item["image"].rpartition("/")[2]: item["fold"] for item in items}
+    for fold, trained in ((0, [1]), (1, [0]), (None, [0, 1])):
+        found = parser(made, "train", fold=fold).get_parsed_content("train#dataset#data")
+        for item in found:
+            number = folds[item["image"].rpartition("/")[2]]
+            assert number in trained
+            name = item["image"].rpartition("/")[2].partition(".")[0]
+            wanted = made.parent / f"x_3d_lowres/output/fold_{number}/predictions/{name}_pred.nii.gz"
+            assert wanted.samefile(item["previous"])
+
+
+def test_the_network_sees_the_image_and_the_map(made):
+    config = parser(made, "train", fold=0)
+    (item, *_) = config.get_parsed_content("validate#dataset#data")
+    shown = config.get_parsed_content("validate#preprocessing")(item)["image"]
+    turned = nib.orientations.axcodes2ornt("SPL")
+    image, labels = (
+        nib.load(path).as_reoriented(nib.orientations.ornt_transform(nib.io_orientation(nib.load(path).affine), turned))
+        for path in (item["image"], item["previous"])
+    )
+    assert shown.shape[0] == 3
+    assert np.unique(labels.get_fdata()).size > 1
+    for number in (1, 2):
+        np.testing.assert_array_equal(shown[number], labels.get_fdata() == number)
+    z_score = (image.get_fdata() - image.get_fdata().mean()) / image.get_fdata().std()
+    np.testing.assert_allclose(shown[0], z_score, atol=1e-4)
+    patch = config.get_parsed_content("train#dataset")[0]
+    assert patch["image"].shape == (3, *config["patch_size"])
+    assert set(np.unique(patch["image"][1:])) <= {0, 1}
+    assert "previous" not in patch
+
+
+def test_goes_on_where_it_ended_and_is_scored(made):
+    start(made, "training", "train", fold=0, **{**SHORT, "max_epochs": 2, "resume": "true"})
+    history = list(csv.DictReader((made / "output/fold_0/history.csv").open()))
+    assert [row["epoch"] for row in history] == ["1", "2"]
+    start(made, "evaluating", "evaluate", fold=0)
+    assert len(json.loads((made / "output/fold_0/metrics.json").read_text())["classes"]) == 2
+
+
+def test_predict_runs_the_previous_stage_first(made):
+    start(made, "inferring", "inference", folds="0")
+    (item,) = json.loads((made / "data/datalist.json").read_text())["test"]
+    predictor = Predictor(made, device="cpu", weights=made / "models/fold_0/model.pt")
+    assert [path.parent.name for path in predictor.previous.weights] == ["fold_0", "fold_1"]
+    (image,) = item["image"] if isinstance(item["image"], list) else [item["image"]]
+    labels = predictor(made / "data" / image).labels
+    written = next((made / "output/predictions").glob("*_pred.nii.gz"))
+    np.testing.assert_array_equal(labels, nib.load(written).get_fdata())
+    assert predictor.bundle.channels == 1
+    held_out = Predictor(made, device="cpu", folds=[0])
+    assert [path.parent.name for path in held_out.previous.weights] == ["fold_0"]
+    assert torch.is_tensor(next(held_out.network.parameters()))
+
+
+def test_a_cascade_needs_its_previous_stage(made, tmp_path):
+    alone = tmp_path / "alone"
+    shutil.copytree(made / "configs", alone / "configs")
+    with pytest.raises(UserError, match=r"x_3d_lowres, the bundle of its previous stage, does not exist: put it there"):
+        Predictor(alone, device="cpu")
+    shutil.copytree(made.parent / "x_3d_lowres/configs", tmp_path / "x_3d_lowres/configs")
+    with pytest.raises(UserError, match=r"there are no weights at .*x_3d_lowres/models/model.pt"):
+        Predictor(alone, device="cpu")
+
+
+def test_without_folds_there_is_none(made, tmp_path, capsys):
+    raw = made.parent / "raw"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search, "LOW_BELOW", 1.4)
+        with pytest.raises(UserError, match=r"networks have not seen: give --folds 5"):
+            new("x", "xlstm_abdomen_mri_3d", str(raw), str(tmp_path), configuration="3d_cascade", processes=1)
+        new("x", "xlstm_abdomen_mri_3d", str(raw), str(tmp_path), configuration="all", processes=1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x_2d", "x_3d", "x_3d_lowres"]
+    assert "with --folds 5 it would be planned as well" in capsys.readouterr().out
+    with pytest.raises(UserError, match="is a cascade: start from the bundle that it was made from"):
+        new("x", str(made), str(raw), str(tmp_path / "out"), processes=1)
