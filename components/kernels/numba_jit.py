@@ -16,15 +16,19 @@ _serial = threading.Lock()  # numba's default threading layer aborts the process
 def jit(**options: bool) -> Callable[[Callable], Callable]:
     """Compile with numba; the machine code is kept on disk where a cache folder can be written.
 
+    What kernels call is inlined. Else the process that compiles one runs the code of its callees on their own, and
+    later ones, which load it, the code that was optimised with the kernel: their last bits differ.
+
     Args:
-        options: of ``numba.njit``, such as ``parallel``.
+        options: of ``numba.njit``, such as ``parallel``, which kernels have that are called from Python.
     """
+    chosen = {**_OPTIONS, "forceinline": not options.get("parallel", False), **options}
 
     def decorate(function: Callable) -> Callable:
         try:
-            return numba.njit(cache=True, **_OPTIONS, **options)(function)
+            return numba.njit(cache=True, **chosen)(function)
         except RuntimeError:  # neither the package's folder nor the user's cache can be written
-            return numba.njit(**_OPTIONS, **options)(function)
+            return numba.njit(**chosen)(function)
 
     return decorate
 

@@ -15,6 +15,7 @@ from torch import nn
 
 from ..files import partial_of
 from ..networks.pretrained import load_pretrained
+from ..runs.group import end_group
 from ..validation import check_choice
 from .batches import ShelteredLoader
 from .lock import locked
@@ -116,7 +117,7 @@ class Checkpoints:
         if self.stopped:
             if idist.get_world_size() > 1:
                 idist.barrier()  # a launcher ends all processes when one is gone, and the first one may still write
-                torch.distributed.destroy_process_group()
+                end_group()
             raise SystemExit(128 + self.stopped)
 
     def attach(self) -> bool:

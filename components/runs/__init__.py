@@ -5,5 +5,6 @@ Every config calls :func:`start` first. It does something only in a process that
 """
 
 from .begin import is_command, start
+from .group import end_group
 
-__all__ = ["is_command", "start"]
+__all__ = ["end_group", "is_command", "start"]

@@ -13,7 +13,7 @@ from .allocator import keep_freed_memory
 from .command import ARGUMENTS, given_arguments, typed_arguments
 from .dataset import check_dataset
 from .excepthook import tell
-from .group import end_with_group
+from .group import before_group
 from .logs import filter_logs
 from .overrides import check_overrides, check_places
 
@@ -39,7 +39,7 @@ def start(dataset_dir: Any = None, lists: Sequence[str] = (), folder_of_images: 
     sys.excepthook = tell
     replace_what_cannot_be_encoded()
     keep_freed_memory()
-    end_with_group()
+    before_group()
     filter_logs()
     given = given_arguments(sys.orig_argv) or {}
     check_places(given, typed_arguments(sys.orig_argv) or {})

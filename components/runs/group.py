@@ -5,18 +5,40 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+from typing import Any
+
+import torch
+import torch.distributed as dist
 
 
-def end_with_group() -> None:
-    """Let the threads of gloo end with the process group, where this process is one of several.
+def before_group() -> None:
+    """Let no function of PyTorch refer to the process group. Call it before the group is made.
 
-    Call it before the process group is made. The threads end when the last reference to the group goes. One that lives
-    on at the interpreter's end, and then frees a tensor, is stopped in the middle of C++ code, which aborts the process
-    ("terminate called without an active exception"). Two things refer to the group after its destruction: the first
-    DistributedDataParallel imports ``torch.distributed.nn``, where functions have the group of that moment as default
-    argument, so it is imported here, without a group; and the network of a config, which is in a reference cycle.
+    The first DistributedDataParallel imports ``torch.distributed.nn``, where functions have the group of that moment as
+    default argument. It is imported here, without a group, where this process is one of several.
     """
     if os.environ.get("WORLD_SIZE", "1") != "1":
         import torch.distributed.nn  # noqa: F401
 
-        atexit.register(gc.collect)
+
+def end_group() -> None:
+    """Destroy the process group; the threads of gloo end when the interpreter begins to end.
+
+    They end with the last reference to the group, in one of two ways that can go wrong. A thread that lives on while
+    the interpreter ends, and frees a tensor, is stopped in the middle of C++ code, which aborts the process ("terminate
+    called without an active exception"). And where the last reference is that of DistributedDataParallel, in a
+    reference cycle of a config's network, the garbage collector waits for the threads with the interpreter's lock, for
+    which a thread that frees a tensor waits in turn, for ever. So the last reference is the one that is kept here,
+    which gives up the lock to wait.
+
+    Raises:
+        ValueError: if there is no process group.
+    """
+    kept = [dist.group.WORLD._get_backend(torch.device("cpu"))] if dist.get_backend() == "gloo" else []
+    dist.destroy_process_group()
+    atexit.register(_free, kept)
+
+
+def _free(kept: list[Any]) -> None:
+    gc.collect()
+    kept.clear()

@@ -11,6 +11,8 @@ from typing import TypeVar
 
 import torch.distributed as dist
 
+from components.runs import end_group
+
 from ..errors import UserError
 
 T = TypeVar("T")
@@ -70,5 +72,5 @@ class Ranks:
             everyones: list[Counter[str] | None] = [None] * self.count
             dist.all_gather_object(everyones, counts)
         finally:
-            dist.destroy_process_group()
+            end_group()
         return sum((c for c in everyones if c), Counter())

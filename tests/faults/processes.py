@@ -3,6 +3,7 @@
 What runs is ``python -m monai.bundle …`` in every respect but the time of the imports.
 """
 
+import faulthandler
 import json
 import os
 import runpy
@@ -79,7 +80,8 @@ class Run:
         end = time.monotonic() + timeout
         while self.poll() is None:
             if time.monotonic() > end:
-                self.send(signal.SIGKILL)
+                self.send(signal.SIGABRT)  # it says where it hangs
+                time.sleep(1)
                 raise AssertionError(f"it still runs after {timeout} s\n{self.text()[-3000:]}")
             time.sleep(0.02)
         return self.status
@@ -121,6 +123,7 @@ def become(request):
     for number, name, mode in ((0, os.devnull, os.O_RDONLY), (1, request["output"], os.O_WRONLY)):
         os.dup2(os.open(name, mode), number)
     os.dup2(1, 2)
+    faulthandler.enable()
     module, *words = request["words"]
     sys.argv = [module, *words]
     sys.orig_argv = [sys.executable, "-m", module, *words]

@@ -104,12 +104,13 @@ def test_batches_are_refused(tmp_path):
 TWO_PROCESSES = """
 import sys
 import torch.distributed as dist
+from components.runs import end_group
 from test_scores import NAMES, ScoreWriter, case, evaluator
 dist.init_process_group("gloo")
 cases = [case(f"case{i}", i) for i in range(3)]
 mine = [cases[0], cases[1]] if dist.get_rank() == 0 else [cases[2], cases[0]]
 evaluator(ScoreWriter(sys.argv[1], NAMES), mine).run()
-dist.destroy_process_group()
+end_group()
 """
 
 

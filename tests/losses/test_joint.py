@@ -17,6 +17,7 @@ import sys
 import torch
 import torch.distributed as dist
 from components.losses import JointDiceCELoss
+from components.runs import end_group
 from test_joint import LOSSES, batch, network
 dist.init_process_group("gloo")
 rank = dist.get_rank()
@@ -28,7 +29,7 @@ for name, make in LOSSES.items():
     loss.backward()
     results[name] = [loss.detach(), *(p.grad for p in net.parameters())]
 torch.save(results, f"{sys.argv[1]}/{rank}.pt")
-dist.destroy_process_group()
+end_group()
 """
 
 

@@ -50,7 +50,7 @@ def sigmoid2(x: float) -> float:
     return (1.0 if x >= 0 else e) / (1.0 + e)
 
 
-@numba.njit(fastmath=_FAST)
+@numba.njit(fastmath=_FAST, forceinline=True)
 def _power(x):  # noqa: ANN001, ANN202
     """2 to the power of x from _SMALLEST to _LARGEST."""
     shifted = x + _ROUNDING
@@ -77,7 +77,7 @@ def _sigmoid2_32(x: float) -> float:
 
 
 def _register(function: Callable[[float], float], single: Callable[[float], float]) -> None:
-    @overload(function, jit_options={"fastmath": _FAST})
+    @overload(function, jit_options={"fastmath": _FAST, "forceinline": True})
     def choose(x: float) -> float:
         return single if x == types.float32 else function
 
