@@ -20,4 +20,5 @@ environment "[test]"
 "$python" -m ruff check .
 # Tests read and write text as UTF-8; scanseg itself names the encoding wherever it opens a file.
 export PYTHONUTF8=1
-"$python" -m pytest -n 2 --dist loadgroup ${chosen[@]+"${chosen[@]}"} "$@"
+# In the order of tests/conftest.py, not by the sizes of the groups.
+"$python" -m pytest -n 2 --dist loadgroup --no-loadscope-reorder ${chosen[@]+"${chosen[@]}"} "$@"

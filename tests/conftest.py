@@ -32,6 +32,11 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if any(item.path.is_relative_to(path) for path in slow):
             item.add_marker(pytest.mark.slow)
+            if item.get_closest_marker("xdist_group") is None:
+                # In one worker, so that what the tests of a module share is made once.
+                item.add_marker(pytest.mark.xdist_group(item.path.relative_to(tests).as_posix()))
+    # The short ones come last, and fill the time in which one worker still has a long one.
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 def pytest_addoption(parser):
@@ -43,6 +48,12 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     if config.getoption("--reliability") and config.getoption("numprocesses", None):
         raise pytest.UsageError("--reliability counts in one process: leave out -n")
+
+
+def pytest_sessionfinish():
+    from tests import processes
+
+    processes.stop()
 
 
 @pytest.fixture

@@ -7,21 +7,20 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
+from scripts.cli import main
 from tests.bundles.test_workflow import history
-from tests.bundles.workflow import ROOT, SIZES, TRAINING, configs, python, run
+from tests.bundles.workflow import ROOT, SIZES, TINY, TRAINING, configs, run
 
 BUNDLES = ["msvm_acdc", "xlstm_endoscopy"]
-PROCESSES = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
 NETWORKS = {
-    "msvm_acdc": {"network_def#_target_": "tests.bundles.fixed_norms.FixedNorms", "roi_size": "[64, 64]"},
-    # With few levels no instance normalisation is over 2 pixels only, where rounding becomes anything.
-    "xlstm_endoscopy": {
-        "network_def#features": [8, 16, 32],
-        "network_def#kernel_sizes": [3, 3, 3],
-        "network_def#strides": [1, 2, 2],
-        "loss#weights": [0.7, 0.3],
-        "learning_rate": 0.001,
+    "msvm_acdc": {
+        "network_def#_target_": "tests.bundles.fixed_norms.FixedNorms",
+        "roi_size": "[64, 64]",
+        "learning_rate": 0.005,
+        **TINY["msvm"],
     },
+    # With few levels no instance normalisation is over 2 pixels only, where rounding becomes anything.
+    "xlstm_endoscopy": {"learning_rate": 0.001, **TINY["xlstm"]},
 }
 PLAIN = {
     "augmentation": {
@@ -48,15 +47,21 @@ def bundle(request):
 def work(bundle, tmp_path_factory):
     """A folder with the bundle's sample."""
     folder = tmp_path_factory.mktemp(bundle)
-    python("-m", "scripts", "data", "sample", "--bundle", bundle, "--out", "data", cwd=folder)
+    assert main(["data", "sample", "--bundle", bundle, "--out", str(folder / "data")]) == 0
     return folder
+
+
+def small(bundle):
+    """Settings of a small network on small windows, without those of its training."""
+    network = {key: value for key, value in TINY[bundle.partition("_")[0]].items() if key.startswith("network_def")}
+    return {**SIZES[bundle], **network}
 
 
 def made_weights(bundle, path):
     parser = ConfigParser()
     parser.read_config(configs(bundle) / "evaluate.json")
     parser.update({"bundle_root": str(ROOT / "bundles" / bundle)})
-    parser.update({key: json.loads(value) for key, value in SIZES[bundle].items()})
+    parser.update({key: json.loads(value) for key, value in small(bundle).items()})
     torch.manual_seed(0)
     path.parent.mkdir(parents=True)
     torch.save(parser.get_parsed_content("network_def").state_dict(), path)
@@ -77,10 +82,8 @@ def test_evaluation(bundle, work, tmp_path, cases):
     made_weights(bundle, tmp_path / "models" / "model.pt")
     outputs = [tmp_path / "one", tmp_path / "two"]
     said = [
-        run(bundle, "evaluating", config, tmp_path, *launcher, output_dir=output, **SIZES[bundle]).stdout
-        for config, launcher, output in zip(
-            ("evaluate", "evaluate+multi_gpu_evaluate"), ((), PROCESSES), outputs, strict=True
-        )
+        run(bundle, "evaluating", config, tmp_path, count, output_dir=output, **small(bundle)).stdout
+        for config, count, output in zip(("evaluate", "evaluate+multi_gpu_evaluate"), (1, 2), outputs, strict=True)
     ]
     for name in ("metrics.csv", "metrics.json"):
         assert (outputs[0] / name).read_bytes() == (outputs[1] / name).read_bytes()
@@ -96,14 +99,14 @@ def test_training(bundle, work, tmp_path):
     )
     settings = {**TRAINING[bundle], **NETWORKS[bundle], "epoch_length": 2, "max_epochs": 3, "val_interval": 3}
     curves = []
-    for config, launcher, own in (
-        ("train", (), {"batch_size": 2, "train#dataloader#shuffle": False}),
-        ("train+multi_gpu_train", PROCESSES, {"batch_size": 1, **in_order(bundle)}),
+    for config, count, own in (
+        ("train", 1, {"batch_size": 2, "train#dataloader#shuffle": False}),
+        ("train+multi_gpu_train", 2, {"batch_size": 1, **in_order(bundle)}),
     ):
         folder = tmp_path / config
         folder.mkdir()
         (folder / "data").symlink_to(work / "data")
-        run(bundle, "training", f"{config}+{tmp_path / 'plain'}", folder, *launcher, **{**settings, **own})
+        run(bundle, "training", f"{config}+{tmp_path / 'plain'}", folder, count, **{**settings, **own})
         curves.append([float(row["loss"]) for row in history(folder)])
     assert curves[1] == pytest.approx(curves[0], rel=1e-5)
     assert curves[0][2] < 0.99 * curves[0][0]  # the steps make a difference
@@ -121,15 +124,15 @@ def in_order(bundle):
 def test_resume(work, bundle, tmp_path):
     """Each process goes on with its own random numbers, and all of them stop at the same time."""
     (tmp_path / "data").symlink_to(work / "data")
-    settings = {**TRAINING[bundle], "val_interval": 1, "ema": "true", "patience": 9}
-    run(bundle, "training", "train+multi_gpu_train", tmp_path, *PROCESSES, max_epochs=1, **settings)
+    settings = {**TRAINING[bundle], **TINY[bundle.partition("_")[0]], "val_interval": 1, "ema": "true", "patience": 9}
+    run(bundle, "training", "train+multi_gpu_train", tmp_path, 2, max_epochs=1, **settings)
     first = torch.load(tmp_path / "models" / "last.pt", weights_only=True)
     states = [state["torch"] for state in first["random"]]
     assert len(states) == 2
     assert bundle == "msvm_acdc" or not torch.equal(*states)  # where processes draw their own cases
     # No score counts as better, so that the training ends at its first validation.
     settings = {**settings, "max_epochs": 9, "patience": 1, "checkpoints#early_stop#min_delta": 1.0}
-    run(bundle, "training", "train+multi_gpu_train", tmp_path, *PROCESSES, resume="true", **settings)
+    run(bundle, "training", "train+multi_gpu_train", tmp_path, 2, resume="true", **settings)
     last = torch.load(tmp_path / "models" / "last.pt", weights_only=True)
     assert last["early_stop"]["counter"] == 1
     assert last["ema"]["updates"] == last["epoch"] * 2 > first["ema"]["updates"]

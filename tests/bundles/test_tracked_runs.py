@@ -6,8 +6,9 @@ import os
 import pytest
 from monai.bundle import ConfigParser
 
+from scripts.cli import main
 from scripts.zoo.lint import lint_config
-from tests.bundles.workflow import BUNDLES, ROOT, SIZES, TRAINING, configs, python, run
+from tests.bundles.workflow import BUNDLES, ROOT, SIZES, TRAINING, configs, run
 
 FILES = ("tracking.json", "tensorboard.json")
 BUNDLE = "msvm_acdc"
@@ -36,7 +37,7 @@ def work(tmp_path_factory):
     """A folder with one tracked training, one that crashed, and one evaluation."""
     pytest.importorskip("mlflow")
     folder = tmp_path_factory.mktemp("tracked")
-    python("-m", "scripts", "data", "sample", "--bundle", BUNDLE, "--out", "data", cwd=folder)
+    assert main(["data", "sample", "--bundle", BUNDLE, "--out", str(folder / "data")]) == 0
     # The output folder is given relative to the current one, as users do: MONAI then misnames the executed config.
     places = {"output_dir": "output", "ckpt_dir": "models", "tracking": configs(BUNDLE) / "tracking.json"}
     short = {**places, "max_epochs": 1, "val_interval": 1, **TRAINING[BUNDLE]}
@@ -94,12 +95,13 @@ def test_records_of_the_runs(work):
     assert evaluation["network"]["name"] == "MSVMUNet"
 
 
-def test_report_belongs_to_the_training(work):
+def test_report_belongs_to_the_training(work, monkeypatch):
     import mlflow
 
     uri = f"sqlite:///{work}/output/mlruns.db"
-    words = ("report", "--output_dir", "output", "--dataset_dir", "data", "--mlflow", "sqlite:///output/mlruns.db")
-    python("-m", "scripts", *words, cwd=work)
+    monkeypatch.chdir(work)
+    words = ["--output_dir", "output", "--dataset_dir", "data", "--mlflow", "sqlite:///output/mlruns.db"]
+    assert main(["report", *words]) == 0
     run_id = json.loads((work / "output" / "mlflow.json").read_text())["training"]["run_id"]
     found = mlflow.MlflowClient(tracking_uri=uri).list_artifacts(run_id, "report")
     assert "report/report.html" in {item.path for item in found}

@@ -1,4 +1,4 @@
-"""Runs bundles as a user does: in a process of their own, from a folder that is not the repository."""
+"""Runs bundles as a user does: in processes of their own, from a folder that is not the repository."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests import processes
 from tests.timeouts import HANG
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,6 +38,17 @@ TRAINING = {
     for bundle, sizes in SIZES.items()
 }
 
+TINY = {
+    "msvm": {"network_def#features": "[8, 16, 32, 64]", "network_def#depths": "[1, 1, 1, 1]"},
+    "xlstm": {
+        "network_def#features": "[8, 16, 32]",
+        "network_def#kernel_sizes": "[3, 3, 3]",
+        "network_def#strides": "[1, 2, 2]",
+        "loss#weights": "[0.7, 0.3]",
+    },
+}
+"""Overrides of a training that make the network small, where it is not the network that is tested; by family."""
+
 
 def configs(bundle: str) -> Path:
     return ROOT / "bundles" / bundle / "configs"
@@ -44,18 +56,42 @@ def configs(bundle: str) -> Path:
 
 def python(*arguments: object, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run ``python ARGUMENTS`` in ``cwd``; its output is in the error that a failure raises."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    command = [sys.executable, *map(str, arguments)]
+    command, environment = [sys.executable, *map(str, arguments)], {**os.environ, **processes.SETTINGS}
     result = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=HANG)
-    if check and result.returncode:
-        raise AssertionError(f"{' '.join(command)} failed\n{result.stdout[-3000:]}\n{result.stderr[-3000:]}")
+    return checked(result) if check else result
+
+
+def checked(result: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
+    """The result, unless the process failed."""
+    if result.returncode:
+        words = " ".join(map(str, result.args))
+        raise AssertionError(f"{words} failed\n{result.stdout[-3000:]}\n{result.stderr[-3000:]}")
     return result
 
 
 def run(
-    bundle: str, run_id: str, config: str, work: Path, *launcher: str, check: bool = True, **overrides: object
+    bundle: str,
+    run_id: str,
+    config: str,
+    work: Path,
+    count: int = 1,
+    fresh: bool = False,
+    check: bool = True,
+    **overrides: object,
 ) -> subprocess.CompletedProcess[str]:
-    """Run one id of a config with tiny settings; data, output and checkpoints are in ``work``."""
+    """Run one id of a config with tiny settings; data, output and checkpoints are in ``work``.
+
+    Args:
+        bundle: its name.
+        run_id: what is run.
+        config: names of configs, joined by "+".
+        work: folder in which the command is given, too.
+        count: how many processes run together.
+        fresh: whether they are started by the very command of the documentation, rather than forked, see
+            :mod:`tests.processes`.
+        check: whether a status other than 0 is an error.
+        overrides: further settings.
+    """
     names = [str(configs(bundle) / f"{name}.json") for name in config.split("+")]
     settings = {
         "bundle_root": ROOT / "bundles" / bundle,
@@ -66,7 +102,12 @@ def run(
         "num_workers": 0,
         **overrides,
     }
-    return python(*launcher, "-m", *runner(run_id, settings), cwd=work, check=check)
+    words = runner(run_id, settings)
+    if fresh:
+        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={count}"] if count > 1 else []
+        return python(*launcher, "-m", *words, cwd=work, check=check)
+    result = processes.run(words, work, count)
+    return checked(result) if check else result
 
 
 def runner(run_id: str, settings: Mapping[str, object]) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.processes import Server
+from tests import processes
 from tests.faults.reliability import Trial, write
 from tests.folders import folder
 
@@ -43,9 +43,8 @@ def full(pytestconfig):
 
 @pytest.fixture(scope="session")
 def server():
-    """Starts runs without the time that imports take, see :class:`tests.faults.processes.Server`."""
-    with Server() as started:
-        yield started
+    """Starts runs without the time that imports take, see :class:`tests.processes.Server`."""
+    return processes.server()
 
 
 @pytest.fixture(scope="session")

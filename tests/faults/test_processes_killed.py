@@ -2,7 +2,6 @@
 
 import json
 import signal
-import socket
 
 import pytest
 
@@ -11,24 +10,7 @@ from tests.faults.trainings import BUNDLES, not_by_default, stop_after, words
 from tests.outputs import same_files
 
 LAUNCHER = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "--max-restarts=1", "-m")
-
-
-PAIR = """
-import os
-os.environ.update(RANK="{rank}", LOCAL_RANK="{rank}", WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT="{port}")
-"""
 AREA = "Several processes"
-
-
-def pair(server, words, cwd, *preludes):
-    """Two processes of a training, without a launcher, and code that is executed before in each of them."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    return [
-        server.start(words, cwd, PAIR.format(rank=rank, port=port) + "".join(preludes[rank : rank + 1]))
-        for rank in range(2)
-    ]
 
 
 def test_one_of_two_processes_is_killed_then_one_signalled(server, samples, tmp_path, tried):
@@ -40,20 +22,20 @@ def test_one_of_two_processes_is_killed_then_one_signalled(server, samples, tmp_
     ]
     for work in ("whole", "parts"):
         (tmp_path / work).mkdir()
-    assert [run.wait() for run in pair(server, commands[0], tmp_path)] == [0, 0]
+    assert [run.wait() for run in server.together(commands[0], tmp_path, ["", ""])] == [0, 0]
 
     killed = stop_after(1).replace("signal.SIGTERM", "signal.SIGKILL")
-    first, second = pair(server, commands[1], tmp_path, "", killed)
+    first, second = server.together(commands[1], tmp_path, ["", killed])
     assert second.wait() == -signal.SIGKILL
     assert first.wait() == 2, first.text()
     assert "Traceback" not in first.text()
 
-    runs = pair(server, commands[1], tmp_path, "", stop_after(2))
+    runs = server.together(commands[1], tmp_path, ["", stop_after(2)])
     assert [run.wait() for run in runs] == [143, 143]
     assert ["ended by SIGTERM after iteration 1 of 3 in epoch 3" in run.text() for run in runs] == [True, False]
     assert "resuming from" in runs[0].text()
 
-    assert [run.wait() for run in pair(server, commands[1], tmp_path)] == [0, 0]
+    assert [run.wait() for run in server.together(commands[1], tmp_path, ["", ""])] == [0, 0]
     same_files(tmp_path / "parts", tmp_path / "whole")
     tried(
         AREA,

@@ -2,20 +2,10 @@
 
 import pytest
 
-from tests.bundles.workflow import ROOT, TRAINING, configs, runner
+from tests.bundles.workflow import ROOT, TINY, TRAINING, configs, runner
 
 BUNDLES = ("msvm_acdc", "xlstm_endoscopy")
-TINY = {
-    "msvm_acdc": {"network_def#features": "[8, 16, 32, 64]", "network_def#depths": "[1, 1, 1, 1]"},
-    "xlstm_endoscopy": {
-        "network_def#features": "[8, 16, 32]",
-        "network_def#kernel_sizes": "[3, 3, 3]",
-        "network_def#strides": "[1, 2, 2]",
-        "loss#weights": "[0.7, 0.3]",
-        "patch_size": "[32, 64]",
-        "augmented_size": "[32, 64]",
-    },
-}
+PATCHES = {"msvm": {}, "xlstm": {"patch_size": "[32, 64]", "augmented_size": "[32, 64]"}}
 SETTINGS = {"max_epochs": 4, "epoch_length": 3, "val_interval": 2, "ema": "true", "ema_momentum": 0.2, "patience": 9}
 """Drop path or dropout, random transforms, average and patience all have a state."""
 
@@ -23,6 +13,7 @@ SETTINGS = {"max_epochs": 4, "epoch_length": 3, "val_interval": 2, "ema": "true"
 def words(bundle, data, work, config="train", **overrides):
     """The words after ``python -m`` for a training that leaves models and output in a folder."""
     files = [str(configs(bundle) / f"{name}.json") for name in config.split("+")]
+    family = bundle.partition("_")[0]
     settings = {
         "config_file": files[0] if len(files) == 1 else files,
         "bundle_root": ROOT / "bundles" / bundle,
@@ -31,7 +22,8 @@ def words(bundle, data, work, config="train", **overrides):
         "ckpt_dir": work / "models",
         "num_workers": 0,
         **TRAINING[bundle],
-        **TINY[bundle],
+        **TINY[family],
+        **PATCHES[family],
         **SETTINGS,
         **overrides,
     }

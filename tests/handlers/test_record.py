@@ -1,8 +1,6 @@
 """What a run writes about itself."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -15,6 +13,7 @@ from components.handlers import RunRecord
 from components.handlers.ending import Ending
 from components.kernels import mlstm, used_backends
 from components.runs.command import read_command
+from tests import processes
 
 CONFIGS = {
     "train.json": {"max_epochs": 300, "optimizer": {"lr": 0.1}, "steps": [1, 2], "dataset_dir": "data"},
@@ -92,8 +91,8 @@ def test_record_when_the_process_ends(tmp_path, raised, status, error):
         "engine = Engine(step)\nStatsHandler().attach(engine)\n"
         f"RunRecord({str(tmp_path)!r}, 'evaluation').attach(engine)\nengine.run([0])"
     )
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
-    assert done.returncode != 0
+    (tmp_path / "failing.py").write_text(code)
+    assert processes.run(["failing"], tmp_path).returncode != 0
     content = json.loads((tmp_path / "evaluation.json").read_text())
     assert (content["status"], content["error"]) == (status, error)
 

@@ -2,10 +2,6 @@
 
 import csv
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +12,7 @@ from monai.engines import SupervisedEvaluator
 from monai.transforms import AsDiscreted, Identityd
 
 from components.handlers import ScoreWriter
-from tests.timeouts import HANG
+from tests import processes
 
 NAMES = ["liver", "spleen"]
 SPACING = (2.0, 3.0, 5.0)
@@ -105,7 +101,7 @@ TWO_PROCESSES = """
 import sys
 import torch.distributed as dist
 from components.runs import end_group
-from test_scores import NAMES, ScoreWriter, case, evaluator
+from tests.handlers.test_scores import NAMES, ScoreWriter, case, evaluator
 dist.init_process_group("gloo")
 cases = [case(f"case{i}", i) for i in range(3)]
 mine = [cases[0], cases[1]] if dist.get_rank() == 0 else [cases[2], cases[0]]
@@ -115,16 +111,8 @@ end_group()
 
 
 def test_two_processes_write_one_table(tmp_path):
-    script = tmp_path / "two.py"
-    script.write_text(TWO_PROCESSES)
-    here = Path(__file__).parent
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", script, tmp_path / "out"],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(here), str(here.parents[1])])},
-        capture_output=True,
-        text=True,
-        timeout=HANG,
-    )
+    (tmp_path / "two.py").write_text(TWO_PROCESSES)
+    done = processes.run(["two", tmp_path / "out"], tmp_path, 2)
     assert done.returncode == 0, done.stderr
     rows = list(csv.DictReader((tmp_path / "out" / "metrics.csv").open()))
     assert [row["case"] for row in rows[::2]] == ["case0", "case1", "case2"]

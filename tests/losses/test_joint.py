@@ -1,16 +1,11 @@
 """The loss over the batches of several processes is that of one process with all of them."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from monai.losses import DeepSupervisionLoss, DiceCELoss
 
 from components.losses import IgnoringDiceCELoss, JointDiceCELoss, RegionDiceBCELoss
-from tests.timeouts import HANG
+from tests import processes
 
 TWO_PROCESSES = """
 import sys
@@ -18,7 +13,7 @@ import torch
 import torch.distributed as dist
 from components.losses import JointDiceCELoss
 from components.runs import end_group
-from test_joint import LOSSES, batch, network
+from tests.losses.test_joint import LOSSES, batch, network
 dist.init_process_group("gloo")
 rank = dist.get_rank()
 results = {}
@@ -88,16 +83,8 @@ def batch():
 
 
 def test_two_processes(tmp_path):
-    script = tmp_path / "two.py"
-    script.write_text(TWO_PROCESSES)
-    here = Path(__file__).parent
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", script, tmp_path],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(here), str(here.parents[1])]), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=HANG,
-    )
+    (tmp_path / "two.py").write_text(TWO_PROCESSES)
+    done = processes.run(["two", tmp_path], tmp_path, 2)
     assert done.returncode == 0, done.stderr
     for name, make in LOSSES.items():
         net = network(name)

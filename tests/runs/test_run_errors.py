@@ -1,9 +1,7 @@
 """What people mistype or forget is told in one line, before anything is built."""
 
 import json
-import os
 import re
-import subprocess
 import sys
 
 import numpy as np
@@ -17,9 +15,9 @@ from components.runs.command import given_arguments, typed_arguments
 from components.runs.dataset import check_dataset
 from components.runs.overrides import check_kind, check_overrides, check_places
 from scripts.predict import InferenceBundle
-from tests.bundles.workflow import ROOT, configs, runner
+from tests import processes
+from tests.bundles.workflow import ROOT, configs, python, runner
 from tests.folders import folder
-from tests.timeouts import HANG
 
 BUNDLE = "xlstm_cells"
 TINY = {"patch_size": "[128, 256]", "augmented_size": "[128, 256]", "batch_size": 1, "epoch_length": 1, "max_epochs": 1}
@@ -223,8 +221,11 @@ def place(tmp_path_factory):
         yield work
 
 
-def run(place, run_id, name, *launcher, environment=(), **overrides):
-    """The exit status and the lines that begin with the program's name; every other line of stderr."""
+def run(place, run_id, name, count=1, fresh=False, environment=None, **overrides):
+    """Run a bundle: the exit status and the lines that begin with the program's name; every other line of stderr.
+
+    A fresh one is started by the very command, others are forked, see :mod:`tests.processes`.
+    """
     files = [str(configs(BUNDLE) / f"{each}.json") for each in name.split("+")]
     settings = {
         "bundle_root": ROOT / "bundles" / BUNDLE,
@@ -235,20 +236,8 @@ def run(place, run_id, name, *launcher, environment=(), **overrides):
         "num_workers": 0,
         **overrides,
     }
-    done = subprocess.run(
-        [sys.executable, *launcher, "-m", *runner(run_id, settings)],
-        cwd=place,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "OMP_NUM_THREADS": "1",
-            "PYTHONWARNINGS": "ignore",
-            **dict(environment),
-        },
-        capture_output=True,
-        text=True,
-        timeout=HANG,
-    )
+    words = runner(run_id, settings)
+    done = python("-m", *words, cwd=place, check=False) if fresh else processes.run(words, place, count, environment)
     lines = done.stderr.splitlines()
     told = [line for line in lines if line.startswith("scanseg: ")]
     assert "Traceback" not in done.stdout
@@ -271,7 +260,7 @@ def run(place, run_id, name, *launcher, environment=(), **overrides):
     ],
 )
 def test_a_run_ends_with_one_line(place, run_id, name, overrides, told):
-    status, lines, others = run(place, run_id, name, **overrides)
+    status, lines, others = run(place, run_id, name, fresh="max_epoch" in overrides, **overrides)
     assert status == 2, others
     assert len(lines) == 1
     assert re.search(told, lines[0])
@@ -286,10 +275,9 @@ def test_the_traceback_can_be_asked_for(place):
 
 
 def test_processes_tell_it_too(place):
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
-    status, lines, _ = run(place, "training", "train+multi_gpu_train", *launcher, **TINY, max_epoch=3)
-    assert status == 1  # of torchrun
-    assert 1 <= len(lines) <= 2
+    status, lines, _ = run(place, "training", "train+multi_gpu_train", 2, **TINY, max_epoch=3)
+    assert status == 2
+    assert len(lines) == 2
     assert all("unknown override --max_epoch" in line for line in lines)
 
 

@@ -14,6 +14,7 @@ from torch import nn
 
 from components.handlers import HistoryWriter
 from components.tracking import MLflowRun
+from tests import processes
 
 mlflow = pytest.importorskip("mlflow")
 
@@ -137,7 +138,8 @@ def test_interrupted_run_is_killed(tmp_path):
         "def interrupt(self, x):\n    raise KeyboardInterrupt\n"
         f"Broken.forward = interrupt\ntrainer(Path({str(tmp_path)!r}), Broken(2, 3, 1)).run()"
     )
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, capture_output=True, text=True)
+    (tmp_path / "interrupted.py").write_text(code)
+    done = processes.run(["interrupted"], tmp_path)
     assert "KeyboardInterrupt" in done.stderr
     assert [run.info.status for run in runs(tmp_path)[1]] == ["KILLED"]
     assert json.loads((tmp_path / "training.json").read_text())["status"] == "interrupted"

@@ -15,7 +15,8 @@ from components.data import split_items
 from scripts.data.check import check
 from scripts.errors import UserError
 from scripts.new.command import new
-from tests.bundles.workflow import ROOT, python, runner
+from tests import processes
+from tests.bundles.workflow import ROOT, checked, runner
 from tests.folders import folder
 
 KINDS = {
@@ -52,7 +53,7 @@ def run(bundle, run_id, config, **overrides):
         "num_workers": 0,
         **overrides,
     }
-    return python("-m", *runner(run_id, settings), cwd=bundle.parent)
+    return checked(processes.run(runner(run_id, settings), bundle.parent))
 
 
 def classes(bundle):

@@ -17,10 +17,13 @@ from monai.bundle import ConfigParser, download
 from scripts.cli import main
 from scripts.zoo.run_checks import CHECKS as RUNNING_CHECKS
 from scripts.zoo.verify import EXPORTS, RUNNING, SCHEMA, check_bundle
-from tests.bundles.workflow import BUNDLES, ROOT
+from tests.bundles.workflow import BUNDLES, KINDS, ROOT
 from tests.scripts.zoo.conftest import contents, raw_zip, tampered
 
-EACH = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in BUNDLES]
+DOWNLOADED = [*KINDS, "xlstm_nuclei"]
+"""Of each kind one without weights, and one that brings its weights; they make every check."""
+OWN = ["msvm_acdc", *sorted({*BUNDLES} - {*DOWNLOADED})]
+"""Those that are checked in the repository: the others, which have the same code, and one of these."""
 SMALL = {"xlstm_cells": {"patch_size": [256, 256]}, "xlstm_endoscopy": {"patch_size": [128, 192]}}
 """Networks that take one size only are planned for a smaller one."""
 STATIC = ["files", "version", "logging", "configs", "weights"]
@@ -36,7 +39,11 @@ def test_the_names_of_the_checks_are_those_of_the_program():
     assert list(RUNNING) == list(RUNNING_CHECKS)
 
 
-@pytest.mark.parametrize("bundle", EACH)
+def grouped(names):
+    return pytest.mark.parametrize("bundle", [pytest.param(n, marks=pytest.mark.xdist_group(n)) for n in names])
+
+
+@grouped(OWN)
 def test_a_bundle_of_the_repository(bundle):
     checks = ["verify_metadata", "train properties", "inference properties"]
     found = outcome(bundle, checks)
@@ -44,7 +51,7 @@ def test_a_bundle_of_the_repository(bundle):
     assert list(found) == [*STATIC, *checks]
 
 
-@pytest.mark.parametrize("bundle", EACH)
+@grouped(DOWNLOADED)
 def test_a_bundle_that_monai_downloaded(bundle, zips, server, tmp_path):
     for package in ("jsonschema", "onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(package)
@@ -140,14 +147,14 @@ def strangers(path, canary):
     }
 
 
-KINDS = [
+STRANGERS = [
     "pickle", "old pickle", "second pickle", "expression", "target", "import", "initialize", "metadata",
     "logging class",
     "logging arguments", "code", "more code", "yaml", "script",
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", STRANGERS)
 def test_nothing_of_a_stranger_runs(kind, zips, tmp_path, capsys):
     canary = tmp_path / "canary"
     check, changes = strangers(zips["msvm_acdc"], canary)[kind]
