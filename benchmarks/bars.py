@@ -55,7 +55,7 @@ class Bar:
     needs: tuple[str, str] | None = None
 
     def value(self, rows: Sequence[Row], machine: Mapping[str, Any]) -> float | None:
-        """The number, or None where it could not be measured.
+        """The number, or None if it could not be measured.
 
         Args:
             rows: of the measurement.

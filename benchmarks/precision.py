@@ -96,7 +96,7 @@ def agreement(session: Session, bundle: str, weights: str) -> Iterator[Row]:
 
 
 def dice(first: list[np.ndarray], second: list[np.ndarray], label: int) -> float | None:
-    """Dice of a label between two lists of maps, over all of their voxels; None where neither has it."""
+    """Dice of a label between two lists of maps, over all of their voxels; None if neither has it."""
     both = sum(int(((a == label) & (b == label)).sum()) for a, b in zip(first, second, strict=True))
     each = sum(int((a == label).sum()) + int((b == label).sum()) for a, b in zip(first, second, strict=True))
     return 2 * both / each if each else None

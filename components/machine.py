@@ -33,7 +33,7 @@ def cpu_model() -> str:
 
 
 def cpu_flags() -> list[str]:
-    """Those of :data:`FLAGS` that the processor has; empty where the system does not tell (not Linux)."""
+    """Those of :data:`FLAGS` that the processor has; empty if the system does not report it (not Linux)."""
     entries = _first_processor()
     flags = entries.get("flags", entries.get("Features", "")).split()
     return [flag for flag in FLAGS if flag in flags]
@@ -47,7 +47,7 @@ def cores() -> int:
 
 
 def memory_bytes() -> int | None:
-    """Main memory of the machine, or None where the system does not tell."""
+    """Main memory of the machine, or None if the system does not report it."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
@@ -55,7 +55,7 @@ def memory_bytes() -> int | None:
 
 
 def free_memory_bytes() -> int | None:
-    """Main memory that a process may still take, or None where the system does not tell.
+    """Main memory that a process may still take, or None if the system does not report it.
 
     What the system would give up of its caches counts as free, and the limit of a container is respected. Where the
     system tells only how much memory there is, half of it counts.

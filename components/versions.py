@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def require(version: str) -> None:
-    """Refuse to go on unless the loaded copy of ``components`` serves a bundle.
+    """Refuse to continue unless the loaded copy of ``components`` serves a bundle.
 
     A process has one ``components``, the first that was imported: that of an environment, of a checkout, or of the
     bundle that was loaded first. Every bundle calls this before its network is made. A copy serves where it has the

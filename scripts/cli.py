@@ -1,4 +1,4 @@
-"""The commands of ``scanseg``, and what becomes of their errors."""
+"""The commands of ``scanseg``, and how their errors are reported."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ COMMANDS: Table = {
         "copy": Command(".bundle.copy:copy", "copy a bundle with its components, to change it", bare=1),
     },
     "data": {
-        "prepare": Command(".data.prepare:prepare", "turn a data set as published into one for a bundle", bare=1),
-        "check": Command(".data.check:check", "look for damage in a data set", bare=1),
-        "sample": Command(".data.sample:sample", "make a small ready data set"),
+        "prepare": Command(".data.prepare:prepare", "turn a published data set into one for a bundle", bare=1),
+        "check": Command(".data.check:check", "check a data set for damage", bare=1),
+        "sample": Command(".data.sample:sample", "make a small data set to try the commands"),
     },
     "label": Command(".label.command:label", "start MONAI Label with bundles"),
-    "run": Command(".run.command:run", "run a bundle by MONAI's command, which is printed", bare=2),
+    "run": Command(".run.command:run", "print and execute MONAI's command for a bundle", bare=2),
     "predict": Command(".predict.command:predict", "segment images with a bundle"),
     "new": Command(".new.command:new", "make a bundle for a data set of your own", bare=1),
-    "demonstrate": Command(".demonstrate.command:demonstrate", "train on a real sample, say what was reached", bare=1),
-    "doctor": Command(".doctor.command:doctor", "look at this machine and this installation"),
+    "demonstrate": Command(".demonstrate.command:demonstrate", "train on a real sample and score the result", bare=1),
+    "doctor": Command(".doctor.command:doctor", "check this machine and this installation"),
     "federated": {
         "simulate": Command(".federated.simulate:simulate", "train over several data sets as over sites", bare=1),
         "export": Command(".federated.export:export", "write the job of a federated training", bare=1),
     },
-    "report": Command(".report.command:report", "make report.html from the output of an evaluation"),
+    "report": Command(".report.command:report", "make report.html from a training and an evaluation"),
     "ensemble": Command(".predict.ensemble:ensemble", "average the probabilities of several bundles", bare=1),
     "postprocess": Command(".folds.postprocess:postprocess", "keep largest components where it helps", bare=1),
-    "compare": Command(".folds.compare:compare", "compare bundles by their folds, and pairs of them", bare=1),
+    "compare": Command(".folds.compare:compare", "compare bundles, and pairs of them, by their folds", bare=1),
     "weights": {
         "convert": Command(".weights.convert:convert", "turn a published checkpoint into weights of a bundle"),
-        "inspect": Command(".weights.inspect:inspect", "list what is in a file of weights, running none", bare=1),
+        "inspect": Command(".weights.inspect:inspect", "list the content of a weights file, without running it", bare=1),
     },
     "zoo": {
-        "package": Command(".zoo.package:package", "make the zips of the bundles and the index of them"),
+        "package": Command(".zoo.package:package", "make the zips of the bundles and their index"),
         "verify": Command(".zoo.verify:verify", "check bundles or zips as a model zoo does", bare=1),
-        "fetch": Command(".zoo.fetch:fetch", "download a bundle, checked", bare=1),
-        "index": Command(".zoo.index:index", "write the index in the forms that other tools read"),
+        "fetch": Command(".zoo.fetch:fetch", "download a bundle and check it", bare=1),
+        "index": Command(".zoo.index:index", "write the index in the formats of other tools"),
     },
 }
 
@@ -57,8 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after the program; ``sys.argv`` by default.
 
     Returns:
-        The exit status: 0, or 2 for an error that the user can put right, 1 for any other. A command that looks for
-        faults returns 1 where it found some.
+        The exit status: 0, or 2 for an error that the user can fix, 1 for any other. A command that looks for
+        faults returns 1 if it found any.
     """
     replace_what_cannot_be_encoded()
     words = list(sys.argv[1:] if argv is None else argv)

@@ -1,4 +1,4 @@
-"""Errors that are told to a user in one line."""
+"""Errors that a user sees as one line."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ LONGEST = 240
 
 
 class UserError(Exception):
-    """Something that the user can put right: the message says what is wrong and what to do, in one line."""
+    """An error that the user can fix: the message says what is wrong and what to do, in one line."""
 
 
 def reason(error: BaseException) -> str:
-    """Why one of several things could not be done, on one line, for a table that goes on without it.
+    """Why one of several things could not be done, on one line, for a table that continues without it.
 
     Example:
         >>> reason(ValueError("no such size"))

@@ -46,7 +46,7 @@ NEEDED: dict[object, str] = {
     bool: "takes no value",
     dict: "needs values by id, as '{\"max_epochs\": 2}'",
 }
-"""What an argument of a type has to be given, in words."""
+"""What an argument of a type needs, for messages."""
 
 
 def check_arguments(function: Callable[..., object], values: Mapping[str, object], flag: str = "--{}") -> None:

@@ -39,7 +39,7 @@ class KernelCase:
     """Arguments of an operator.
 
     Args:
-        title: its size in words.
+        title: its size as text.
         tensors: arguments by name; all of them get gradients.
         options: other arguments.
         left_out: back ends that cannot do this size, and why.

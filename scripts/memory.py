@@ -59,7 +59,7 @@ class Memory:
     Args:
         gib: in GiB.
         mixed: whether the training runs in mixed precision, as the xlstm bundles do on a GPU.
-        source: where the number comes from, in words.
+        source: description of where the number comes from.
     """
 
     gib: float
@@ -78,7 +78,7 @@ def budget(memory: float | str | None) -> Memory:
             depend on where and when it is made.
 
     Raises:
-        UserError: if it is neither, or the system does not tell what it has.
+        UserError: if it is neither, or the system does not report it what it has.
     """
     if memory is None:
         return Memory(NNUNET_GIB, True, "of a GPU, as nnU-Net plans by default (--memory here: for this machine)")
@@ -100,7 +100,7 @@ def available() -> Memory:
     """Memory of this machine: of its GPU if there is one for CUDA, or else what is free of its main memory.
 
     Raises:
-        UserError: if the system does not tell.
+        UserError: if the system does not report it.
     """
     import torch
 
@@ -109,7 +109,7 @@ def available() -> Memory:
         return Memory(total / GIB, True, f"the GPU of this machine, {torch.cuda.get_device_name()}")
     free = machine.free_memory_bytes()
     if free is None:
-        raise UserError("the system does not tell how much memory is free: give the GiB with --memory")
+        raise UserError("the system does not report it how much memory is free: give the GiB with --memory")
     return Memory(free / GIB, False, "free main memory of this machine, which has no GPU for CUDA")
 
 
@@ -128,7 +128,7 @@ def xlstm_gib(
     """
     dims, stages = len(found.patch_size), len(found.strides)
     maps = list(stage_numbers(found))
-    full = math.ceil(stages / 2)  # so many stages have two blocks, the others one, on both ways
+    full = math.ceil(stages / 2)  # stages with two blocks in encoder and decoder; the others have one
     numbers = 2 * maps[0] + sum(maps[:full]) + sum(maps)
     numbers += sum(maps[:-1]) + sum(list(reversed(maps[:-1]))[:full])
     numbers += sum(maps[0 if dims == 3 else 1 : -1])  # the skips beside which the decoder keeps its own maps
@@ -179,5 +179,5 @@ def bundle_gib(content: Mapping[str, Any], batch: int, mixed: bool) -> float:
 
 
 def largest_batch(content: Mapping[str, Any], mixed: bool, gib: float) -> int:
-    """The largest batch whose training fits into so many GiB; 0 where not even one patch does."""
+    """The largest batch whose training fits into ``gib`` GiB; 0 if not even one patch does."""
     return next((n for n in range(LARGEST_BATCH) if bundle_gib(content, n + 1, mixed) > gib), LARGEST_BATCH)

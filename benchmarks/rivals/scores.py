@@ -91,7 +91,7 @@ def panoptic_quality(prediction: np.ndarray, truth: np.ndarray) -> float | None:
     Objects match at an IoU above 0.5, which no object has with two others (Kirillov et al., CVPR 2019).
 
     Returns:
-        A number in [0, 1]; None where neither map has an object.
+        A number in [0, 1]; None if neither map has an object.
     """
     area_p, area_t = np.bincount(prediction.ravel()), np.bincount(truth.ravel())
     objects = np.count_nonzero(area_p[1:]) + np.count_nonzero(area_t[1:])

@@ -45,7 +45,7 @@ class Comparison:
 
     Args:
         difference: mean over patients of the first minus the second.
-        p: of Wilcoxon's signed-rank test, two-sided; None where no patient differs.
+        p: of Wilcoxon's signed-rank test, two-sided; None if no patient differs.
         patients: how many both have.
     """
 

@@ -37,7 +37,7 @@ class SkipBadSteps:
     Args:
         network: the network, wrapped for many processes or not.
         optimizer: its optimizer.
-        max_skipped: so many bad steps in a row end the training.
+        max_skipped: number of bad steps in a row that end the training.
 
     Raises:
         ValueError: if ``max_skipped`` is below 1.

@@ -19,7 +19,7 @@ class Ending:
     interrupted, this is told when the process ends. A process that is killed tells nothing.
 
     Args:
-        ended: called with the status, "finished", "failed" or "interrupted", and the error, empty where there is none.
+        ended: called with the status, "finished", "failed" or "interrupted", and the error, or empty.
 
     Example:
         >>> engine = Engine(lambda engine, batch: None)

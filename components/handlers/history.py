@@ -119,7 +119,7 @@ def read_history(path: Path) -> dict[int, dict[str, str]]:
 
 
 def as_number(value: Any) -> float | None:
-    """A metric as a number; None where it is none, such as a tensor of several values."""
+    """A metric as a number; None if it is none, such as a tensor of several values."""
     if isinstance(value, torch.Tensor) and value.numel() == 1:
         return float(value)
     return float(value) if isinstance(value, Number) else None

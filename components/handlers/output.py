@@ -8,7 +8,7 @@ from monai.utils import CommonKeys
 
 
 def first_loss(output: Any) -> float | None:
-    """Loss of an iteration of a MONAI trainer, or None where the output has none (as in an evaluator).
+    """Loss of an iteration of a MONAI trainer, or None if the output has none (as in an evaluator).
 
     Args:
         output: ``engine.state.output``: a number, a dictionary with "loss", or a decollated list of such dictionaries,

@@ -70,7 +70,7 @@ def describe(engine: Engine) -> dict[str, Any]:
     Returns:
         Plain values for JSON: ``seed`` (of ``monai.utils.set_determinism``, null where it was not called), ``command``
         (see :func:`components.runs.command.read_command`), ``versions``, ``machine``, ``network``, ``amp``,
-        ``processes`` and ``epoch`` (epochs that were done before, in a training that goes on).
+        ``processes`` and ``epoch`` (epochs that were done before, in a resumed training).
     """
     network = getattr(engine, "network", None)
     network = getattr(network, "module", network)

@@ -1,4 +1,4 @@
-"""What can be wrong with an image or a label map, in words that follow the name of the file."""
+"""What can be wrong with an image or a label map, as text that follows the name of the file."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def label_faults(content: Content, known: Collection[int] | None, names: str = "
 
     Args:
         content: the file.
-        known: the numbers that there may be; None where any whole number from 0 on may be.
+        known: the numbers that there may be; None if any whole number from 0 on may be.
         names: who knows these numbers, for example "dataset.json names 1 liver".
     """
     array = content.array

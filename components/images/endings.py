@@ -30,7 +30,7 @@ _KINDS = {ending: kind for kind, endings in ENDINGS.items() for ending in ending
 
 
 def ending_of(path: str | os.PathLike[str]) -> str:
-    """Ending of an image file in lower case, empty where it is none of the table.
+    """Ending of an image file in lower case, empty if it is none of the table.
 
     Example:
         >>> ending_of("a.b.NII.gz"), ending_of("a.txt"), ending_of(".png")
@@ -42,7 +42,7 @@ def ending_of(path: str | os.PathLike[str]) -> str:
 
 
 def kind_of(path: str | os.PathLike[str]) -> str:
-    """Kind of an image file by its ending, a key of :data:`ENDINGS`; empty where it is none.
+    """Kind of an image file by its ending, a key of :data:`ENDINGS`; empty if it is none.
 
     Example:
         >>> kind_of("scan.MHD"), kind_of("scan.mgz"), kind_of("notes.txt")
@@ -91,7 +91,7 @@ def listed(folder: Path) -> list[Path]:
 
 
 def left_out(files: Sequence[Path], folder: Path) -> str:
-    """What to tell about files that are not images: how many of which kind, and an example. Empty where there are none.
+    """What to tell about files that are not images: how many of which kind, and an example. Empty if there are none.
 
     Example:
         >>> left_out([Path("a/x.txt"), Path("a/IM1"), Path("a/IM2")], Path("a"))

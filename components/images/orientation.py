@@ -56,7 +56,7 @@ def turn(affine: np.ndarray, axcodes: str | None) -> np.ndarray:
 
 
 def checked_axcodes(axcodes: str | None) -> str | None:
-    """The letters themselves, or None where the axes stay as they are stored.
+    """The letters themselves, or None if the axes stay as they are stored.
 
     Raises:
         ValueError: if they are no three directions of the body, each axis once, in either direction.

@@ -18,7 +18,7 @@ CHANNEL = re.compile(r"_\d{4}$")
 
 
 def spacing_file(path: Path) -> Path | None:
-    """The JSON file with the spacing of a TIFF, CASE.json for CASE.tif and CASE_0000.tif; None where there is none.
+    """The JSON file with the spacing of a TIFF, CASE.json for CASE.tif and CASE_0000.tif, or None.
 
     A JSON file without "spacing", such as the annotations of a picture, does not make a volume of it.
     """

@@ -93,6 +93,8 @@ def convolve_interpolated(
         part = layer(slab)[0].movedim(0, -1).unflatten(-1, (-1, features))
         for index, phase in enumerate(itertools.product(*map(range, phases))):
             place, numbers = matched(places[sample, begin:end], part[..., index, :], phase, axes)
+            if numbers.shape[-2] < place.shape[-2]:  # else PyTorch takes the channels of a voxel at a time
+                numbers = numbers.expand(*numbers.shape[:-2], place.shape[-2], features).contiguous()
             place.copy_(numbers) if onto is None else place.add_(numbers)
     return y
 

@@ -124,5 +124,9 @@ def _interpolated_gradients(dy: Tensor, x: Tensor, weight: Tensor, factor: Seque
 def _collect(places: Tensor, part: Tensor, phase: Sequence[int], axes: Sequence[Axis]) -> None:
     """Write the gradient of a phase, of (d, factor, h, factor, w, factor, F), to its part of what was computed."""
     place, numbers = matched(places, part, phase, axes)
-    summed = [n for n in range(numbers.ndim) if numbers.shape[n] == 1 and place.shape[n] > 1]
-    numbers.copy_(place.sum(summed, keepdim=True) if summed else place)
+    for position in range(numbers.ndim):
+        if numbers.shape[position] < place.shape[position]:
+            # one axis at a time, the outermost first: over all at once PyTorch takes the channels of a voxel at a time
+            first, *others = place.unbind(position)
+            place = sum(others, first).unsqueeze(position)
+    numbers.copy_(place)

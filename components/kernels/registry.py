@@ -98,7 +98,7 @@ class BackendRecord:
     Attributes:
         name: the name that ``backend=`` and :func:`use_backend` take.
         available: whether it can run on this machine.
-        reason: why not, with the remedy; empty where it is available.
+        reason: why not, with the remedy; empty if it is available.
         devices: the device types it runs on.
     """
 

@@ -55,7 +55,7 @@ class _PartialLoss(_Loss):
 
     @staticmethod
     def _mean(entropy: Tensor, number: Tensor) -> Tensor:
-        """A sum over voxels divided by how many they are; 0 where there is none."""
+        """A sum over voxels divided by how many they are; 0 if there is none."""
         if idist.get_world_size() > 1:
             entropy, number = joint(entropy), idist.all_reduce(number.clone())
         return entropy / number.clamp(min=1)

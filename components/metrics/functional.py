@@ -18,7 +18,7 @@ def dice(prediction: np.ndarray, truth: np.ndarray) -> float:
         truth: reference mask of the same shape.
 
     Returns:
-        A number in [0, 1]; NaN where both masks are empty (see :class:`components.metrics.Convention`).
+        A number in [0, 1]; NaN if both masks are empty (see :class:`components.metrics.Convention`).
 
     Raises:
         ValueError: if the shapes differ.
@@ -40,7 +40,7 @@ def jaccard(prediction: np.ndarray, truth: np.ndarray) -> float:
         truth: reference mask of the same shape.
 
     Returns:
-        A number in [0, 1]; NaN where both masks are empty (see :class:`components.metrics.Convention`).
+        A number in [0, 1]; NaN if both masks are empty (see :class:`components.metrics.Convention`).
 
     Raises:
         ValueError: if the shapes differ.
@@ -95,7 +95,7 @@ def hd95(prediction: np.ndarray, truth: np.ndarray, spacing: Sequence[float] | N
     Arguments and errors are those of :func:`surface_distances`.
 
     Returns:
-        The distance in the unit of ``spacing``; NaN where a mask is empty (see :class:`components.metrics.Convention`).
+        The distance in the unit of ``spacing``; NaN if a mask is empty (see :class:`components.metrics.Convention`).
     """
     return hausdorff_and_average(prediction, truth, spacing)[0]
 
@@ -106,7 +106,7 @@ def asd(prediction: np.ndarray, truth: np.ndarray, spacing: Sequence[float] | No
     Arguments and errors are those of :func:`surface_distances`.
 
     Returns:
-        The distance in the unit of ``spacing``; NaN where a mask is empty.
+        The distance in the unit of ``spacing``; NaN if a mask is empty.
     """
     return hausdorff_and_average(prediction, truth, spacing)[1]
 
@@ -134,7 +134,7 @@ def nsd(prediction: np.ndarray, truth: np.ndarray, tolerance: float, spacing: Se
         spacing: voxel size along each axis, usually in mm; None measures in voxels.
 
     Returns:
-        A number in [0, 1], 0 where one mask is empty; NaN where both are.
+        A number in [0, 1], 0 where one mask is empty; NaN if both are.
 
     Raises:
         ValueError: if the shapes differ, or ``spacing`` does not have one number for each axis.

@@ -24,7 +24,7 @@ class ScoreTable:
     Args:
         class_names: names of the foreground classes; label ``k`` in a map is ``class_names[k - 1]``.
         scoring: how a class is scored; by default Dice and HD95, with MSVM-UNet's published evaluation beside them.
-        regions: the labels of each class where classes are sets of labels, which may overlap; None where label ``k`` is
+        regions: the labels of each class where classes are sets of labels, which may overlap; None if label ``k`` is
             class ``k``.
         ignore_label: label of the ground truth's voxels that count in no score; they are background in both maps, so
             that surfaces end there. None counts all.
@@ -103,7 +103,7 @@ class ScoreTable:
         self.rows += [row for row in rows if row["case"] not in here]
 
     def summary(self) -> dict[str, Any]:
-        """Means over the cases for each class and over the classes, with None where nothing was counted.
+        """Means over the cases for each class and over the classes, with None if nothing was counted.
 
         Returns:
             ``cases`` (a number), ``spacing`` and ``conventions`` (what the numbers mean), ``scores`` (convention →

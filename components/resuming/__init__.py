@@ -1,4 +1,4 @@
-"""Trainings that go on to the bit: checkpoints, the whole state, signals, the lock on their folders."""
+"""Trainings that can be resumed bit for bit: checkpoints, the whole state, signals, the lock on their folders."""
 
 from .checkpoints import Checkpoints
 

@@ -1,4 +1,4 @@
-"""Batches that depend on the seed and the epoch alone, so that a training can go on in the middle of one."""
+"""Batches that depend on the seed and the epoch alone, so that a training can continue in the middle of one."""
 
 from __future__ import annotations
 

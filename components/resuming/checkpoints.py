@@ -29,14 +29,14 @@ RESUME = ("true", "false", "auto")
 
 
 class Checkpoints:
-    """Keeps ``model.pt``, the weights of the best validation, and ``last.pt``, the whole state to go on from.
+    """Keeps ``model.pt``, the weights of the best validation, and ``last.pt``, the whole state to continue from.
 
     ``model.pt`` is a plain state dict, the form that MONAI's tools and MONAI Label load. It is written when the
     evaluator's key metric improves; a training without any validation writes the final weights. ``last.pt`` is written
     after each epoch, and ``last.previous.pt`` is the one before it, see
     :class:`components.resuming.state_file.StateFile`. Of many processes the first one writes.
 
-    A training that goes on does on a CPU, to the last bit, what it would have done without the interruption: weights,
+    A resumed training does on a CPU, to the last bit, what it would have done without the interruption: weights,
     average, optimizer, schedule, scaler, random numbers, order of the data, best score and patience are those of the
     state, and each epoch draws its data by a seed of its own, see
     :class:`components.resuming.batches.EpochBatches`. With the
@@ -60,7 +60,7 @@ class Checkpoints:
             the weights that the training starts from, wherever they were loaded; None for none.
         early_stop: Ignite's end of a training that no longer improves, counted in validations; None for none. (MONAI's
             ``EarlyStopHandler`` wraps it in a way that hides its state.)
-        resume: whether to go on from ``last.pt``: true, false, or "auto" for going on if there is one, and doing
+        resume: whether to continue from ``last.pt``: true, false, or "auto" for going on if there is one, and doing
             nothing if the training is complete. The words may be texts, as of a command line.
         output_dir: another folder that this training writes, to keep other trainings out of it; None for none.
         pretrained: file of weights that a new training starts from, see
@@ -124,7 +124,7 @@ class Checkpoints:
         """Register with both engines, and restore the state if asked for.
 
         Returns:
-            Whether there is anything to train: False for a complete training that "auto" would go on with.
+            Whether there is anything to train: False for a complete training that "auto" would continue with.
 
         Raises:
             FileNotFoundError: if there is nothing to resume or start from.

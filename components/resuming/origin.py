@@ -36,7 +36,7 @@ def origin(network: nn.Module, optimizer: torch.optim.Optimizer, loader: Iterabl
 def data_set_of(loader: Iterable[Any]) -> dict[str, Any] | None:
     """Name, number of items and a hash of the list of the files that a loader reads.
 
-    Files count by their names below the folder that holds all, so that a data set may move. None where the data set is
+    Files count by their names below the folder that holds all, so that a data set may move. None if the data set is
     not a list of items with files.
     """
     items = getattr(loader, "dataset", None)
@@ -66,8 +66,8 @@ def check_origin(state: Mapping[str, Any], network: nn.Module, now: Mapping[str,
 
     Args:
         state: the state; ``state["origin"]``, of :func:`origin`, may be missing in older ones.
-        network: the network that is to go on.
-        now: what the training is of that is to go on.
+        network: the network that is to continue.
+        now: what the training is of that is to continue.
         path: file of the state, for messages.
 
     Raises:
@@ -95,7 +95,7 @@ def check_optimizer(
 
     Args:
         saved: state of an optimizer.
-        optimizer: the one that is to go on.
+        optimizer: the one that is to continue.
         path: file of the state, for messages.
         known: whether their classes are known to be the same.
 

@@ -1,4 +1,4 @@
-"""Learning rate schedules of a training that goes on."""
+"""Learning rate schedules of a resumed training."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def continue_schedule(
 ) -> None:
     """Restore an optimizer, and bring its fresh scheduler to the step where the saved one stood.
 
-    The schedule is that of the configuration, walked again from its start: a training that goes on with more epochs
+    The schedule is that of the configuration, walked again from its start: a resumed training with more epochs
     than it was begun with has from here on the learning rate that these epochs would have had from the beginning. The
     same holds for the optimizer's settings: the learning rate or the weight decay may be changed. With an unchanged
     configuration nothing changes, to the last bit. A schedule that follows a score has no length, and is restored.

@@ -31,7 +31,7 @@ class StateFile:
         self._loaded: Path | None = None
 
     def exists(self) -> bool:
-        """Whether there is anything to go on from."""
+        """Whether there is anything to continue from."""
         return self.path.is_file() or self.previous.is_file()
 
     def load(self) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class StateFile:
         Raises:
             OSError: if it cannot be written; the files that there were are then as they were.
         """
-        if self._loaded is None:  # of another training, which this one must not go on from
+        if self._loaded is None:  # of another training, which this one must not continue from
             self.previous.unlink(missing_ok=True)
         save(state, self.path, previous=self.previous.name if self._loaded == self.path else None)
         self._loaded = self.path

@@ -1,4 +1,4 @@
-"""The whole state of a training, to save and to go on from."""
+"""The whole state of a training, to save and to continue from."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 class TrainingState:
-    """Gathers all that a training needs to go on exactly, and puts it back.
+    """Gathers all that a training needs to continue exactly, and puts it back.
 
     Args: as of :class:`components.handlers.Checkpoints`; ``network`` without a wrapper.
     """
@@ -63,7 +63,7 @@ class TrainingState:
         Args:
             epochs: epochs that are complete, with their validation.
             iterations: iterations of the next epoch. With all of them the state is the one before the epoch's end, as
-                :meth:`note_epoch_end` noted it: the end comes again when the training goes on.
+                :meth:`note_epoch_end` noted it: the end comes again when the training continues.
 
         Returns:
             Tensors and plain values.
@@ -104,7 +104,7 @@ class TrainingState:
             path: where it was, for messages.
 
         Returns:
-            Why there is nothing to go on with; empty if there is.
+            Why there is nothing to continue with; empty if there is.
 
         Raises:
             ValueError: if it is of another network, optimizer or data set.

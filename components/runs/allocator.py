@@ -31,5 +31,5 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, TypeError, AttributeError):  # another system or library
         return False
-    # Both, as glibc no longer moves either by itself once one of them is set.
+    # Both, as glibc no longer adjusts either once one of them is set.
     return all([mallopt(MMAP_THRESHOLD, LARGE), mallopt(TRIM_THRESHOLD, KEPT)])

@@ -32,7 +32,7 @@ def read_command(words: Sequence[str] | None = None) -> dict[str, Any] | None:
         those that say where files are: a list of dictionaries with ``id``, ``used``, ``released`` (what the bundle's
         first config has there, None for nothing), ``known`` (whether that config has the first part of the id: what it
         does not have is without effect, unless another change uses it) and ``by`` (the further config file, or
-        "command line"). None where the process is no such run: nothing is known of a bundle that is run from code.
+        "command line"). None if the process is no such run: nothing is known of a bundle that is run from code.
     """
     words = list(sys.orig_argv if words is None else words)
     given = given_arguments(words)

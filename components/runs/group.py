@@ -28,7 +28,7 @@ def end_group() -> None:
     the interpreter ends, and frees a tensor, is stopped in the middle of C++ code, which aborts the process ("terminate
     called without an active exception"). And where the last reference is that of DistributedDataParallel, in a
     reference cycle of a config's network, the garbage collector waits for the threads with the interpreter's lock, for
-    which a thread that frees a tensor waits in turn, for ever. So the last reference is the one that is kept here,
+    which a thread that frees a tensor waits in turn, forever. So the last reference is the one that is kept here,
     which gives up the lock to wait.
 
     Raises:

@@ -116,7 +116,7 @@ def _entry(node: Any, part: str) -> Any:
 
 
 def _arguments(node: Mapping[str, Any]) -> list[str] | None:
-    """Names that a part of a config can have; None where that is not known."""
+    """Names that a part of a config can have; None if that is not known."""
     if not ConfigComponent.is_instantiable(node):
         return list(node)
     target = locate(str(ConfigComponent(dict(node), locator=ComponentLocator()).resolve_module_name()))

@@ -1,4 +1,4 @@
-"""Transforms that treat every channel, or every stack of slices, by itself."""
+"""Transforms that treat every channel, or every stack of slices, separately."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ class RandLowResolution(RandomizableTransform):
 def _spline_matrix(before: int, after: int) -> Tensor:
     """What ``scipy.ndimage.zoom(order=3, mode="nearest", grid_mode=True)`` makes of each of ``before`` pixels of a row.
 
-    The zoom is linear and treats each axis by itself, so that the rows of an image need a product of matrices only.
+    The zoom is linear and treats each axis separately, so that the rows of an image need a product of matrices only.
     """
     margin = 12  # as SciPy's
     coefficients = ndimage.spline_filter1d(np.pad(np.eye(before), ((margin, margin), (0, 0)), "edge"), axis=0)

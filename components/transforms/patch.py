@@ -35,7 +35,7 @@ class RandPatchd(Randomizable, MapTransform):
         foreground_key: item that says whether this patch is to be centred on foreground; a missing one means no.
         allow_missing_keys: whether items of ``keys`` may be missing.
         regions: the labels of each class where classes are sets of labels; None makes a class of each label.
-        ignore_label: label of voxels that are not known, which are not foreground; None where there is none.
+        ignore_label: label of unlabelled voxels, which are not foreground, or None.
 
     Raises:
         ValueError: if a region is empty, or has the background or ``ignore_label`` in it; when called, if the image's
@@ -107,7 +107,7 @@ class RandPatchd(Randomizable, MapTransform):
         return fall_back_tuple(self.spatial_size, label.shape[1:])
 
     def _centre(self, label: Tensor, foreground: bool) -> np.ndarray | None:
-        """A voxel of a random class, or else one that is not ignored; None where any will do."""
+        """A voxel of a random class, or else one that is not ignored; None if any will do."""
         labels = convert_to_numpy(label)[0]
         voxel = self._foreground_voxel(labels.astype(np.int64)) if foreground else None
         if voxel is None and self.ignore_label is not None:

@@ -1,4 +1,4 @@
-"""Resampling to a target spacing, with the slice axis of thick slices by itself, and back to the original grid."""
+"""Resampling to a target spacing, with a separate treatment of thick slices, and back to the original grid."""
 
 from __future__ import annotations
 

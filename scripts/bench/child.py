@@ -67,7 +67,7 @@ def peak_bytes(device: str = "cpu") -> int | None:
     """Peak memory of this process so far, in bytes.
 
     On a CPU it is the high-water mark of its resident memory: Python, the libraries and everything else included. On
-    CUDA it is what PyTorch allocated on the device. None where the system does not tell.
+    CUDA it is what PyTorch allocated on the device. None if the system does not report it.
     """
     if device == "cuda":
         return torch.cuda.max_memory_allocated()

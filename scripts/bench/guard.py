@@ -12,7 +12,7 @@ from ..errors import UserError
 from ..memory import GIB, available
 
 KEPT = 0.95
-"""So much of the free memory may be used."""
+"""Share of the free memory that may be used."""
 
 
 class ChildError(UserError):
@@ -42,7 +42,7 @@ def within_memory() -> Iterator[None]:
 
 
 def status_bytes(key: str, process: int | str = "self") -> int | None:
-    """An entry of a process's status in bytes, such as VmHWM, or None where the system has no such file (not Linux)."""
+    """An entry of a process's status in bytes, such as VmHWM, or None if the system has no such file (not Linux)."""
     return _kilobytes(Path(f"/proc/{process}/status"), key)
 
 

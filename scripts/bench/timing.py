@@ -15,11 +15,11 @@ Run = Callable[[], object]
 Tell = Callable[[str], None]
 
 SLOW, FEW = 20.0, 2
-"""What took so many times as long as the fastest in the first round takes part in so few rounds only."""
+"""What took 20 times as long as the fastest in the first round takes part in 2 rounds only."""
 BLOCK, MOST = 0.05, 1000
 """Seconds of a block of short runs, and how many there are in it at most."""
 COMPILES = 10.0
-"""A first run of so many seconds is not repeated to find out whether it is a short one."""
+"""Seconds above which a first run is not repeated to find out whether it is short."""
 
 
 def once(run: Run, device: str = "cpu", count: int = 1) -> float:
@@ -67,7 +67,7 @@ def in_turns(
                 if turn < 0 < block:
                     took = once(runs[name], device) if took < COMPILES else took
                     counts[name] = max(1, min(MOST, math.ceil(block / max(took, 1e-9))))
-            except Exception as error:  # an alternative that cannot run is told, and the others go on
+            except Exception as error:  # an alternative that cannot run is told, and the others continue
                 failed[name] = reason(error)
                 del seconds[name]
                 continue

@@ -100,7 +100,7 @@ def measure(
     keep: Callable[[list[Row]], None] = lambda rows: None,
     prepare: Callable[[Session], None] = lambda session: None,
 ) -> list[Row]:
-    """Measure works one after the other; one that fails is a row as well, and the others go on.
+    """Measure works one after the other; one that fails is a row as well, and the others continue.
 
     Args:
         works: by name.

@@ -31,7 +31,7 @@ def bundle_names(config: str = "metadata.json") -> list[str]:
 
 
 def bundle_folder(name: str | Path, config: str = "metadata.json") -> Path | None:
-    """As :func:`find_bundle`, but None where there is no such bundle."""
+    """As :func:`find_bundle`, but None if there is no such bundle."""
     places = (Path(name), *(folder / name for folder in _places()))
     return next((place.resolve() for place in places if (place / "configs" / config).is_file()), None)
 

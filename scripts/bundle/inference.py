@@ -96,7 +96,7 @@ class InferenceBundle:
 
     @property
     def previous_stage(self) -> Path | None:
-        """Folder of the bundle that makes a further input of this one; None where this is no cascade."""
+        """Folder of the bundle that makes a further input of this one; None if this is no cascade."""
         stage = self.get("previous_stage")
         return None if stage is None else Path(stage).resolve()
 
@@ -107,7 +107,7 @@ class InferenceBundle:
 
     @property
     def wanted(self) -> str:
-        """What it takes, in words."""
+        """What it takes, as text."""
         kind = "pictures" if self.takes_pictures else "volumes"
         channels = "1 channel" if self.channels == 1 else f"{self.channels} channels"
         return f"{self.name} takes {kind} ({self.takes['modality']}, {channels})"

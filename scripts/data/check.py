@@ -1,4 +1,4 @@
-"""``data check``: look for damage in a data set."""
+"""``data check``: check a data set for damage."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from .work import process_count, work
 
 
 def check(dataset_dir: str, bundle: str | None = None, processes: Count | None = None) -> int:
-    """Look for damage in a data set, before a training stumbles over it.
+    """Check a data set for damage before you train on it.
 
-    Looked for are missing, unreadable and truncated files, image and label that differ in shape, affine or spacing,
+    It finds missing, unreadable and truncated files, images and labels that differ in shape, affine or spacing,
     labels that the bundle does not have or that are empty (except those that were empty in the source, see
     dataset.json), NaN and infinity, and images or slices that are in more than one of training, validation and test.
     Volumes of several types, or of very different scales, are noted as well. Each fault is a line with the name of the
-    file. The exit status is 1 where there are faults.
+    file. The exit status is 1 if there are faults.
 
     Args:
         dataset_dir: the data set, a folder with datalist.json; or a folder in nnU-Net's raw layout, as new reads it.
         bundle: name of the bundle that is to read it; by default the one in dataset.json.
-        processes: how many items are looked at at once; by default one for each processor, up to 8.
+        processes: how many items are checked at once; by default one for each processor, up to 8.
 
     Example:
         scanseg data check data/msvm_synapse

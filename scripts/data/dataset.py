@@ -63,9 +63,9 @@ class Dataset:
         source: where the images come from.
         licence: under which terms they may be used.
         labels: names of the classes by number, background first.
-        split: how the cases were divided, in words.
+        split: description of how the cases were divided.
         synthetic: whether a generator made the images.
-        caution: what a reader of results on this data must know first; empty where there is nothing.
+        caution: what a reader of results on this data must know first; empty if there is nothing.
         details: further entries of ``dataset.json``.
     """
 

@@ -29,7 +29,7 @@ class CheckJob:
         bundle: name of the bundle, for the messages.
         classes: number of classes, background included.
         may_be_empty: whether the label is known to hold no class.
-        ignore: label of voxels that are not known; None where there is none.
+        ignore: label of unlabelled voxels, or None.
     """
 
     folder: Path

@@ -10,7 +10,7 @@ from typing import Any
 from .dataset import read_json
 
 IGNORE = "ignore"
-"""Name of the label of voxels that are not known, as in nnU-Net."""
+"""Name of the label of unlabelled voxels, as in nnU-Net."""
 
 
 @dataclass(frozen=True)
@@ -18,9 +18,9 @@ class Labelling:
     """Regions and ignored voxels of a data set; without arguments every label is a class of its own.
 
     Args:
-        regions: the labels of each region, by its name; empty where classes exclude each other.
+        regions: the labels of each region, by its name; empty if classes exclude each other.
         order: the label that each region writes into a label map, in the order of ``regions``; later ones overwrite.
-        ignore: label of voxels that are not known; None where there is none.
+        ignore: label of unlabelled voxels, or None.
     """
 
     regions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Labelling:
         return regions | order | ({} if self.ignore is None else {"ignore_label": self.ignore})
 
     def notes(self) -> list[str]:
-        """What a user should know, in words."""
+        """What a user should know, one sentence each."""
         notes = []
         if self.regions:
             named = "; ".join(f"{name} is {', '.join(map(str, labels))}" for name, labels in self.regions.items())

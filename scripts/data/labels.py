@@ -62,7 +62,7 @@ ALIASES = {
 
 
 def class_number(bundle: str, name: str) -> int | None:
-    """Number of a class by its name in any usual spelling, or None where the bundle has no such class.
+    """Number of a class by its name in any usual spelling, or None if the bundle has no such class.
 
     Example:
         >>> class_number("xlstm_abdomen_mri_3d", "Gall_Bladder"), class_number("xlstm_abdomen_mri_3d", "bladder")

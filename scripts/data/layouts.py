@@ -17,7 +17,7 @@ HELD_OUT = (
     "of the training {cases} in the order of their names, divided into as many equal runs as a fifth of their number, "
     "the middle one of each run"
 )
-"""The rule of :func:`held_out` in words."""
+"""Description of the rule of :func:`held_out`."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Layout:
     Args:
         name: what it is called.
         wanted: the files that it consists of, as told to a user whose folder has none of them.
-        find: makes the plan from the files of a folder; None where it is not this layout.
+        find: makes the plan from the files of a folder; None if it is not this layout.
     """
 
     name: str

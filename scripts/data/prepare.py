@@ -55,7 +55,7 @@ def prepare(
 
     The layout of the data is recognised. The folder gets images, labels, datalist.json (the lists of training,
     validation and test) and dataset.json (what the data are, how they were divided, what was done to them). An
-    interrupted run goes on where it stopped when it is started again.
+    interrupted run continues where it stopped when it is started again.
 
     Args:
         name: name of the bundle: msvm_synapse, msvm_acdc, xlstm_abdomen_mri_3d, xlstm_endoscopy, xlstm_cells,
@@ -63,7 +63,7 @@ def prepare(
             for a bundle that new makes.
         source: folder with the data set as published, unpacked.
         out: folder to make.
-        processes: how many cases are worked on at once; by default one for each processor, up to 8.
+        processes: how many cases are processed at once; by default one for each processor, up to 8.
         validation: "held_out" keeps the validation cases apart; "none" puts them into the training list, as the
             published training of msvm_synapse had them. Without them the last weights of a training are kept, not the
             best ones, as the test list selects no weights.

@@ -1,4 +1,4 @@
-"""``data sample``: a small ready data set."""
+"""``data sample``: a small data set to try the commands."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 FACTOR = 100.0
-"""Ranges of intensities that differ by more than this are told."""
+"""Ranges of intensities that differ by more than this factor are reported."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ def mixed_scales(scales: Mapping[str, Scale], absolute: bool) -> str:
     Args:
         scales: of each image, by its name.
         absolute: whether the intensities keep their scale on the way to the network, as those of CT do; otherwise each
-            image is normalised by itself.
+            image is normalised separately.
 
     Returns:
-        One line; empty where all images are alike.
+        One line; empty if all images are alike.
 
     Example:
         >>> mixed_scales({"a": Scale("uint8", 0, 255), "b": Scale("uint8", 3, 250)}, absolute=True)

@@ -22,7 +22,7 @@ BUNDLE = "xlstm_endoscopy"
 
 HEIGHT, WIDTH = 180, 320
 SUBFRAMES = 3
-"""So many moments make a frame, which blurs what moves."""
+"""Moments that are averaged into a frame, which blurs what moves."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Many pieces of work, in several processes, with a progress bar."""
+"""Jobs in several processes, with a progress bar."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tqdm import tqdm
 from ..errors import UserError
 
 MOST_PROCESSES = 8
-"""So many at most unless the user asks for more: each holds a volume in memory."""
+"""Largest number by default: each process holds a volume in memory."""
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")

@@ -1,4 +1,4 @@
-"""``demonstrate``: train a bundle on its real sample for some minutes, and say what it reached."""
+"""``demonstrate``: train a bundle on its real sample for a few minutes, and show its score."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TAIL = 15
 def demonstrate(
     name: str, out: str | None = None, override: dict[str, Any] | None = None, dry_run: bool = False
 ) -> int:
-    """Train a bundle on its real sample, evaluate it, and say what it reached.
+    """Train a bundle on its real sample, evaluate it, and show its score.
 
     It runs the commands that a user types: data sample, training and evaluating by monai.bundle with the bundle's
     configs and one beside them that makes the training short. cells shows that a network learns: it is scored on the

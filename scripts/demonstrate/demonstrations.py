@@ -21,7 +21,7 @@ class Demonstration:
         config: config beside the bundle's own ones, with the settings of the demonstration.
         score: name of the strict score in ``metrics.json`` whose mean counts.
         aim: what this mean is to reach, 0 to 1.
-        what: what is shown, in words; it has to say on which data it is scored.
+        what: description of what is shown, including the data on which it is scored.
     """
 
     bundle: str

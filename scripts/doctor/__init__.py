@@ -1,1 +1,1 @@
-"""``doctor``: what this machine and this installation can do, and what mends what is wrong."""
+"""``doctor``: what this machine and this installation can do, and how to fix problems."""

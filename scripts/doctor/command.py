@@ -17,11 +17,11 @@ COLOURS = {OK: "32", NOTE: "33", PROBLEM: "31"}
 
 
 def doctor(json: bool = False) -> int:
-    """Look at this machine and this installation, and say what mends what is wrong.
+    """Check this machine and this installation, and say how to fix problems.
 
     It looks at Python and the packages, the processor, memory, disk and GPUs, tries every back end of the kernels on a
     tiny input, and looks for MONAI Label and the bundles. "ok" works, "--" is optional or not used, "!!" is a problem;
-    an arrow shows the command that mends it.
+    an arrow shows the command that fixes it.
 
     Args:
         json: print all findings as JSON.

@@ -9,14 +9,14 @@ OK, NOTE, PROBLEM = "ok", "note", "problem"
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """One finding.
 
     Args:
         topic: what it belongs to, such as "Packages".
         name: the thing.
         text: what was found.
         status: "ok"; "note" where something optional is missing or unused; "problem" where work will fail.
-        remedy: what to type or do, empty where there is nothing to mend.
+        remedy: what to type or do; empty if there is nothing to fix.
     """
 
     topic: str

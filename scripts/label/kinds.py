@@ -16,7 +16,7 @@ def is_slicewise(bundle: InferenceBundle) -> bool:
 
 
 def wanted(bundle: InferenceBundle) -> str:
-    """The images of a bundle in words."""
+    """The images that a bundle takes, as text."""
     kind, suffixes = ("pictures", PICTURES) if bundle.takes_pictures else ("volumes", VOLUMES)
     return f"{kind} ({', '.join(suffixes)})"
 

@@ -35,7 +35,7 @@ class Study:
         name: identifier in the server.
         image: file of the image.
         label: file of the label map.
-        classes: number in the label map → name of the class, as the client told; None where it told nothing.
+        classes: number in the label map → name of the class, as the client told; None if it told nothing.
     """
 
     name: str

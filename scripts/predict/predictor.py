@@ -35,7 +35,7 @@ class Prediction:
         names: name of each label, 0 is the background.
         affine: 4 × 4, from voxel numbers to mm (RAS); None for pictures.
         probabilities: classes × the shape of the label map, float32, their sum is 1; of regions, which may overlap,
-            each one's own; None where not asked for. Where the recipe brings the labels back to the grid by nearest
+            each one's own; None if not asked for. Where the recipe brings the labels back to the grid by nearest
             neighbours (MSVM-UNet), they are brought back by interpolation, so that at the border of an organ the
             largest one may be another label.
     """

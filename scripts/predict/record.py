@@ -115,7 +115,7 @@ def write_labels(folder: Path, names: Mapping[int, str], overwrite: bool, file: 
 
 
 def read_labels(folder: Path, file: str = LABELS) -> dict[int, str]:
-    """What :func:`write_labels` wrote; empty where there is no such file."""
+    """What :func:`write_labels` wrote; empty if there is no such file."""
     path = folder / file
     return {int(number): str(name) for number, name in read_json(path).items()} if path.is_file() else {}
 

@@ -85,7 +85,7 @@ def agreements(
         cases: the test cases, whose files are measured where the rows have no sizes: those of pictures.
         classes: the labels of each class.
         flat: whether the cases are pictures.
-        ignore: label of the pixels that are not scored; None where there is none.
+        ignore: label of the pixels that are not scored, or None.
     """
     for unit, (true, predicted, measured) in SIZES.items():
         rows = [row for row in scores if row.get(true) and row.get(predicted)]

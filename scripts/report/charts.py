@@ -68,7 +68,7 @@ class Chart:
 
     Args:
         title: what it shows.
-        description: its course in words, for readers who do not see it.
+        description: its course as text, for readers who cannot see it.
         x: horizontal axis.
         y: vertical axis.
         marks: the points, from left to right.
@@ -86,7 +86,7 @@ class Chart:
 
     @property
     def line(self) -> str:
-        """The points as coordinates of a polyline; empty where they are not joined."""
+        """The points as coordinates of a polyline; empty if they are not joined."""
         return " ".join(f"{self.x.place(m.x):.1f},{self.y.place(m.y):.1f}" for m in self.marks) if self.joined else ""
 
     @property
@@ -113,7 +113,7 @@ def chart(
 
     Args:
         title: what it shows.
-        description: its course in words.
+        description: its course as text.
         marks: the points; at least one.
         titles: of the horizontal and of the vertical axis.
         joined: whether a line goes through the points.

@@ -23,10 +23,10 @@ class Gallery:
 
     Args:
         name: name of the case.
-        rank: what it is among the cases, such as "best"; empty where they have no scores.
-        score: its mean score in words.
+        rank: what it is among the cases, such as "best"; empty if they have no scores.
+        score: its mean score as text.
         planes: the slices of each plane.
-        volume: the case, of the first ones only; None where it cannot be shown.
+        volume: the case, of the first ones only; None if it cannot be shown.
         missing: why there is no picture.
     """
 

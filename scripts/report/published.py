@@ -96,7 +96,7 @@ def published_for(class_names: Sequence[str], bundle: str = "") -> Published | N
 
     Args:
         class_names: names of the scored classes.
-        bundle: the bundle that the data set is for; empty where this is not known.
+        bundle: the bundle that the data set is for; empty if this is not known.
     """
     fitting = (table for table in TABLES if bundle in ("", table.bundle))
     return next((table for table in fitting if table.classes == tuple(class_names)), None)

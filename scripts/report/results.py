@@ -71,7 +71,7 @@ class Results:
 
     @property
     def ignore(self) -> int | None:
-        """The label of voxels that are not scored; None where there is none."""
+        """The label of voxels that are not scored, or None."""
         return recorded(self.dataset).ignore
 
     @property
@@ -128,7 +128,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
 
 def _fold(runs: Mapping[str, Any]) -> int | None:
-    """The fold whose held-out cases the evaluation scored; None where it scored the test cases."""
+    """The fold whose held-out cases the evaluation scored; None if it scored the test cases."""
     changes = (runs.get("evaluation", {}).get("command") or {}).get("changes", [])
     return next((change["used"] for change in changes if change["id"] == "fold"), None)
 

@@ -38,7 +38,7 @@ class Change:
 
 
 def facts(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, str]]:
-    """Facts on each run in words: for each fact the text of each run, empty where a run does not know it.
+    """Facts on each run: for each fact the text of each run, empty if a run does not know it.
 
     Args:
         runs: content of ``training.json`` and ``evaluation.json`` by "training" and "evaluation".

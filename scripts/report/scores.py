@@ -17,7 +17,7 @@ class Column:
     Args:
         key: its name in ``metrics.json``.
         title: its name for readers.
-        unit: unit in which it is shown; empty where there is none.
+        unit: unit in which it is shown, or empty.
         factor: from the stored value to this unit.
     """
 

@@ -55,7 +55,7 @@ class Volume:
         prediction: predicted labels, rows × columns × slices.
         spacing: size of a voxel along the three axes, in mm or any other unit.
         flat: whether it is a picture.
-        ignore: label of the ground truth's voxels that are not scored; None where there is none.
+        ignore: label of the ground truth's voxels that are not scored, or None.
     """
 
     name: str
@@ -127,7 +127,7 @@ def read_volume(case: ScoredCase, modality: str = "", ignore: int | None = None)
     Args:
         case: its files.
         modality: modality of the image, which says how it is windowed.
-        ignore: label of the ground truth's voxels that are not scored; None where there is none.
+        ignore: label of the ground truth's voxels that are not scored, or None.
 
     Raises:
         UserError: if a file is missing or damaged, or the label or the prediction is on another grid.

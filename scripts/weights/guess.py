@@ -20,7 +20,7 @@ class Guess:
 
     Args:
         network: "MSVMUNet" or "XLSTMUNet".
-        origin: whose names they have, in words.
+        origin: whose names they have, as text.
         published: whether these are the authors' names.
         part: "encoder" where the file holds the encoder alone.
         settings: what the shapes say of the network's arguments, by the names that the bundles' configs use:

@@ -1,4 +1,4 @@
-"""``weights inspect``: what is in a file of weights."""
+"""``weights inspect``: list the content of a weights file."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SHOWN = 40
 
 
 def inspect(checkpoint: str, json: bool = False) -> int:
-    """List what is in a file of weights, without running anything in it.
+    """List the content of a weights file, without running anything in it.
 
     Tensors, other values, the network that they are of and the bundles that it fits. A file that would run code when it
     is loaded is not loaded: its opcodes are read, and what it would call is listed.
@@ -131,7 +131,7 @@ def _fitting(contents: Contents, found: Guess) -> list[dict[str, Any]]:
 
 
 def _reason(contents: Contents, network: nn.Module, found: Guess) -> str:
-    """Why a file does not fit a network without values; empty where it does."""
+    """Why a file does not fit a network without values; empty if it does."""
     if not found.published:
         state = contents.whole.get("network", contents.whole)
         ours = {n: t for n, t in network.state_dict().items() if not found.part or n.startswith(f"{found.part}.")}

@@ -119,7 +119,7 @@ class PickleReport:
         return [found for found in self.globals if found.verdict == "unknown"]
 
     def words(self) -> str:
-        """One line on the worst that is in it; empty where everything is plain and was read to its end."""
+        """One line on the worst that is in it; empty if everything is plain and was read to its end."""
         for found in self.dangerous:
             return f"it would call {found.name}, which {found.reason}"
         for found in self.unknown:

@@ -166,7 +166,7 @@ def _check(path: Path, infos: Iterable[zipfile.ZipInfo]) -> str:
 
 
 def _reason(info: zipfile.ZipInfo, top: str) -> str:
-    """Why a file of a zip is refused; empty where it is not."""
+    """Why a file of a zip is refused; empty if it is not."""
     name = info.orig_filename
     parts = name.removesuffix("/").split("/")
     kind = stat.S_IFMT(info.external_attr >> 16)

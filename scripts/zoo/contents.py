@@ -37,7 +37,7 @@ class Weights:
         kind: "none", "sample-trained" (on the sample data, for trying the commands), "published" (by the authors of the
             network, or trained on the data of the recipe) or "trained" (those that the repository has).
         source: how and on what they were made.
-        licence: SPDX identifier, or the terms in words.
+        licence: SPDX identifier, or the terms as text.
         path: the file; None for no weights.
         record: further entries of weights.json: data, division, command and scores of trained weights.
     """
@@ -207,7 +207,7 @@ def tracked(root: Path, folder: str, kinds: re.Pattern[str]) -> list[str]:
 
 
 def git(root: Path, *words: str) -> str | None:
-    """Output of a git command in the checkout; None where that is no working tree of git, or there is no git."""
+    """Output of a git command in the checkout; None if that is no working tree of git, or there is no git."""
     if not (root / ".git").exists():
         return None
     try:

@@ -1,4 +1,4 @@
-"""Downloads that go on where they stopped and are checked before anyone sees them."""
+"""Downloads that continue where they stopped and are checked before anyone sees them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .archive import BLOCK
 TIMEOUT = 30
 """Seconds without an answer after which a connection counts as broken."""
 ATTEMPTS = 4
-"""Connections made for one file; each goes on where the one before it broke."""
+"""Connections made for one file; each continues where the previous one broke."""
 LARGEST_TEXT = 1 << 24
 BROKEN = (http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError)
 
@@ -82,7 +82,7 @@ def read_text(url: str) -> str:
 def download(place: str, path: Path, size: int, sha256: str) -> None:
     """Get a file and check it; ``path`` is there only if everything is right.
 
-    What was read before a connection broke is kept beside ``path`` and goes on from there, now or at the next call.
+    What was read before a connection broke is kept beside ``path`` and continues from there, now or at the next call.
 
     Args:
         place: http(s) address, or a path of this machine.

@@ -117,7 +117,7 @@ def write_index(path: Path, index: Index) -> None:
 def add(index: Index, entry: Entry, release: bool = False) -> None:
     """Put an entry into an index, in place.
 
-    A version that was released stays as it is for ever. One that was not gives way to what is built now, and so do the
+    A version that was released stays as it is forever. One that was not gives way to what is built now, and so do the
     other unreleased versions of the bundle, of which no zip went out.
 
     Args:
@@ -185,7 +185,7 @@ def _by_version(versions: dict[str, Entry]) -> dict[str, Entry]:
 
 
 def _wrong(name: str, version: str, entry: Any) -> str:
-    """The key of an entry that cannot be used; empty where all can."""
+    """The key of an entry that cannot be used; empty if all can."""
     if not VERSION.fullmatch(version) or not isinstance(entry, dict):
         return "version"
     checks = {

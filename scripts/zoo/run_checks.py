@@ -243,7 +243,7 @@ def example(bundle: CheckedBundle) -> torch.Tensor:
 
 
 def agreement(expected: torch.Tensor, found: torch.Tensor) -> str:
-    """Largest difference, in words; ValueError where it is too large."""
+    """Largest difference as text; ValueError if it is too large."""
     if found.shape != expected.shape or not torch.isfinite(found).all():
         raise ValueError(
             f"the output has shape {tuple(found.shape)} in place of {tuple(expected.shape)}, or no numbers"

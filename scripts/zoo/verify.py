@@ -1,4 +1,4 @@
-"""``zoo verify``: all checks of a model zoo, without a network."""
+"""``zoo verify``: all checks of a model zoo, offline."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def verify(
     trust_code: bool = False,
     log: str | None = None,
 ) -> int:
-    """Make every check of a model zoo, without a network; one line each.
+    """Run every check of a model zoo, offline; one line each.
 
     First those that run nothing of the bundle: the zip, its files, version and hashes, logging.conf, the configs, the
     pickle of the weights, and whether the code is that of this scanseg. Only if all pass, MONAI's own: verify_metadata,

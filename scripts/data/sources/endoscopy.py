@@ -28,7 +28,7 @@ FOLDER_WORDS = {
 }  # fmt: skip
 """What the names of the mask folders contain, for example "Maryland_Bipolar_Forceps_labels", and the class."""
 SEQUENCES = 8
-"""The training set consists of so many videos."""
+"""Number of videos in the training set."""
 NUMBERS = {number: number for number in range(1, len(CLASSES[BUNDLE]))}
 
 

@@ -114,5 +114,5 @@ def divided(training: Pairs, test: Pairs, groups: Mapping[str, str] | None = Non
 
 
 def split_words(test: str, group: str = "cases") -> str:
-    """The division in words, for dataset.json."""
+    """Description of the division, for dataset.json."""
     return f"Validation: {HELD_OUT.format(cases=group)}. Test: {test}"

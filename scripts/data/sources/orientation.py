@@ -9,9 +9,9 @@ from ..labels import class_number
 RADIOLOGICAL = ("P", "L")
 """Rows to posterior, columns to the patient's left."""
 CLEAR = 2.0
-"""So many times as far along one axis as along the other must the organs lie apart."""
+"""Factor by which the organs must be further apart along one axis than along the other."""
 FAR = 0.1
-"""So far at least must they lie apart, as a part of the image's extent."""
+"""Least distance between them, as a fraction of the image's extent."""
 
 LEFTWARDS = (("liver", "spleen"), ("right kidney", "left kidney"))
 BACKWARDS = (("stomach", "left kidney"), ("pancreas", "right kidney"), ("pancreas", "spleen"))
@@ -26,7 +26,7 @@ def axes_of_organs(*volumes: np.ndarray) -> tuple[str, str] | None:
         volumes: label maps of msvm_synapse, rows × columns × slices, all in the same orientation.
 
     Returns:
-        Letters such as ``("P", "L")`` for rows to posterior and columns to the patient's left; None where the organs
+        Letters such as ``("P", "L")`` for rows to posterior and columns to the patient's left; None if the organs
         do not show it.
     """
     left, back = _direction(volumes, LEFTWARDS), _direction(volumes, BACKWARDS)

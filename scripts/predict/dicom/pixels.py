@@ -80,7 +80,7 @@ def _is_ct(dataset: Dataset) -> bool:
 
 
 def _by_simpleitk(dataset: Dataset) -> np.ndarray | None:
-    """Stored values of a single slice as SimpleITK decodes them, without its rescaling; None where it cannot."""
+    """Stored values of a single slice as SimpleITK decodes them, without its rescaling; None if it cannot."""
     if "SharedFunctionalGroupsSequence" in dataset or dataset.get("PhotometricInterpretation") == "MONOCHROME1":
         return None  # of these it changes the values in other ways
     try:

@@ -64,7 +64,7 @@ def check_source(volume: Volume) -> None:
 def stand_ins(volume: Volume) -> list[Dataset]:
     """One plain image for each plane, with all that highdicom asks for.
 
-    What a patient and a study must have is empty where the files have nothing, or something that the standard does not
+    What a patient and a study must have is empty if the files have nothing, or something that the standard does not
     allow there. A missing FrameOfReferenceUID or StudyInstanceUID is made from the UID of the series, always the same.
     """
     spacing = float(np.linalg.norm(volume.image.affine[:3, 2]))

@@ -146,7 +146,7 @@ def _rank(plane: Plane, keys: list[str]) -> tuple:
 
 
 def _difference(volumes: list[list[Plane]]) -> str:
-    """By what the volumes differ, in words."""
+    """In what the volumes differ, as text."""
     names = _keys([list(place) for place in zip(*volumes, strict=True)])[:2]
     shown = []
     for name in names:
