@@ -16,7 +16,7 @@ from scripts.new.command import new
 
 def test_all_that_nnunet_would_plan_are_made_with_the_same_data(tmp_path, capsys):
     raw = data.raw_volumes(tmp_path / "raw")
-    words = [f"--data={raw}", f"--out={tmp_path}", "--processes=1", "--from=xlstm_abdomen_mri_3d"]
+    words = [f"--data={raw}", f"--out={tmp_path}", "--processes=1", "--folds=2", "--from=xlstm_abdomen_mri_3d"]
     assert main(["new", "organs", *words, "--configuration=all"]) == 0
     assert "of nnU-Net's default planner" in capsys.readouterr().out
     folders = sorted(path for path in tmp_path.glob("organs*"))
@@ -29,6 +29,8 @@ def test_all_that_nnunet_would_plan_are_made_with_the_same_data(tmp_path, capsys
     assert (slices["loss"]["loss"]["batch"], volumes["loss"]["loss"]["batch"]) == (True, False)
     lists = [json.loads((path / "data/datalist.json").read_text()) for path in folders]
     assert lists[0] == lists[1]
+    assert sorted(item["fold"] for item in lists[0]["training"]) == [0, 0, 0, 1, 1]
+    assert json.loads((folders[0] / "data/dataset.json").read_text())["name"] == "organs"
     for items in lists[0].values():
         assert all((folders[0] / "data" / path).is_file() for item in items for path in (*item["image"], item["label"]))
 
