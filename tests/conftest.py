@@ -16,12 +16,12 @@ if not torch.cuda.is_available():
 
 
 SLOW = (
-    "bundles/test_monai_algo.py", "bundles/test_processes.py", "bundles/test_tracked_runs.py",
-    "bundles/test_versions.py", "bundles/test_workflow.py", "docs", "faults", "kernels/test_numba_cache.py",
-    "kernels/test_scan_triton.py", "networks/test_contract.py", "networks/test_golden.py", "resuming", "runs",
-    "scripts/bench", "scripts/label", "scripts/new", "scripts/predict", "scripts/report",
-    "scripts/test_demonstrate.py", "scripts/test_federated.py", "scripts/test_sample.py", "scripts/weights",
-    "scripts/zoo/test_use.py", "scripts/zoo/test_verify.py", "test_installed.py", "tracking",
+    "benchmarks/test_benchmarks_works.py", "bundles/test_geometry.py", "bundles/test_monai_algo.py",
+    "bundles/test_processes.py", "bundles/test_tracked_runs.py", "bundles/test_versions.py", "bundles/test_workflow.py",
+    "docs", "faults", "kernels/test_numba_cache.py", "kernels/test_scan_triton.py", "networks/test_contract.py",
+    "networks/test_golden.py", "resuming", "runs", "scripts/bench", "scripts/label", "scripts/new", "scripts/predict",
+    "scripts/report", "scripts/test_demonstrate.py", "scripts/test_federated.py", "scripts/test_sample.py",
+    "scripts/weights", "scripts/zoo/test_use.py", "scripts/zoo/test_verify.py", "test_installed.py", "tracking",
 )  # fmt: skip
 """Folders and modules that run bundles, start many processes or compile for long: left out by test.sh --fast."""
 

@@ -15,6 +15,7 @@ from components.transforms.instances import interior_boundary
 from scripts.cli import main
 from scripts.data.labels import CLASSES
 from scripts.data.sample import SAMPLES
+from tests import processes
 
 SOURCE = Path(__file__).parents[2] / "scripts" / "data" / "samples"
 SYNTHETIC = {"msvm_acdc", "xlstm_endoscopy", "xlstm_hippocampus_mri_3d"}
@@ -78,8 +79,9 @@ def test_training_and_test_have_the_same_classes(bundle, samples):
 
 
 @pytest.mark.parametrize("bundle", [bundle for bundle in SAMPLES if bundle != "msvm_synapse"])
-def test_same_bytes_every_time(bundle, samples, run, tmp_path):
-    done = run("data", "sample", "--bundle", bundle, "--out", tmp_path / "again")
+def test_same_bytes_every_time(bundle, samples, tmp_path):
+    """In another process, whose hashes have another seed."""
+    done = processes.run(["scripts", "data", "sample", "--bundle", bundle, "--out", tmp_path / "again"], tmp_path)
     assert done.returncode == 0, done.stderr
     for path in samples.joinpath(bundle).rglob("*.*"):
         if path.is_file():
