@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from scripts.bench.bundle import ITERATIONS, measure_data, measure_epoch
 from scripts.bench.models import BOT, ENC, MSVM
 from scripts.bench.session import Row, Session
-from scripts.bench.works import KERNELS, MEMORY, Work, bound
+from scripts.bench.works import KERNELS, MEMORY, Work
 
 from . import bars, inference, networks, precision, processes, scaling
 from .bundles import RECIPES, training_overrides
@@ -47,7 +48,7 @@ WORKS: dict[str, Work] = {
     "networks/bfloat16": Work("bfloat16 autocast beside float32; label maps with --weights", precision.measure),
     **{f"pipeline/{b}": Work(f"data of {b}", _of_bundle(measure_data, b)) for b in RECIPES},
     **{f"epoch/{b}": Work(f"an epoch of {b}", _of_bundle(measure_epoch, b)) for b in RECIPES},
-    **{f"inference/{b}": Work(f"an image through {b}", bound(inference.measure, b)) for b in RECIPES},
+    **{f"inference/{b}": Work(f"an image through {b}", partial(inference.measure, b)) for b in RECIPES},
     "scaling/mlstm": Work("mlstm over tokens", scaling.measure_mlstm),
     "scaling/cross_scan": Work("cross_selective_scan over the size of the image", scaling.measure_cross_scan),
     "scaling/size": Work("networks over the size of the slice", scaling.measure_size),

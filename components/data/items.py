@@ -47,7 +47,7 @@ def split_items(
         items = [item for item in _listed(dataset_dir, split) if split != "validation" or item.get("fold") is None]
     else:
         training = _listed(dataset_dir, "training")
-        _check_fold(training, fold, Path(dataset_dir) / "datalist.json")
+        fold_numbers(dataset_dir, [fold])
         if split == "training":
             items = [item for item in training if item.get("fold") != fold]
         else:
@@ -87,18 +87,29 @@ def _listed(dataset_dir: str, split: str) -> list[dict[str, Any]]:
         return []
 
 
-def _check_fold(training: Sequence[dict[str, Any]], fold: int, path: Path) -> None:
-    folds = [item.get("fold") for item in training]
-    known = sorted({number for number in folds if number is not None})
+def fold_numbers(dataset_dir: str, wanted: Sequence[int] = ()) -> list[int]:
+    """The numbers of the folds of a prepared data set, sorted.
+
+    Args:
+        dataset_dir: folder with ``datalist.json``.
+        wanted: folds that it must have.
+
+    Raises:
+        ValueError: if it has no folds or not the wanted ones, or all training items are of a single fold.
+    """
+    path, folds = Path(dataset_dir) / "datalist.json", {item.get("fold") for item in _listed(dataset_dir, "training")}
+    known = sorted(folds - {None})
     if not known:
         raise ValueError(
-            f"fold {fold}: the training items of {path} have no folds: `scanseg new … --folds 5` makes them, or enter "
-            f'"fold": 0, 1, … into the items'
+            f"the training items of {path} have no folds: `scanseg new … --folds 5` makes them, or add "
+            f'"fold": 0, 1, … to the items'
         )
-    if fold not in known:
-        raise ValueError(f"{path} has no fold {fold}: it has {', '.join(map(str, known))}")
-    if set(folds) == {fold}:
-        raise ValueError(f"{path}: all training items are of fold {fold}, so that nothing is left to train on")
+    for number in wanted:
+        if number not in known:
+            raise ValueError(f"{path} has no fold {number}: it has {', '.join(map(str, known))}")
+    if len(folds) == 1:
+        raise ValueError(f"{path}: all training items are in fold {known[0]}, so nothing is left to train on")
+    return known
 
 
 def inference_items(dataset_dir: str, split: str = "test", previous_dir: str | None = None) -> list[dict[str, Any]]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -38,21 +38,16 @@ class Work:
     measure: Callable[[Session], Iterator[Row]]
 
 
-def bound(function: Callable[..., Iterator[Row]], first: object) -> Callable[[Session], Iterator[Row]]:
-    """A function whose first argument is known."""
-    return functools.partial(function, first)
-
-
 GROUPS = {
     "kernels": "every back end of the operators",
     "networks": "forward pass, training step and peak memory of our networks",
     "memory": "peak memory by patch, batch and mode, each in a fresh process",
 }
-KERNELS = {f"kernels/{op}": Work(f"back ends of {op}", bound(kernels.measure, op)) for op in operators()}
-MEMORY = {f"memory/{n}": Work(f"memory of {g.name}", bound(memory.measure, g)) for n, g in memory.GRIDS.items()}
+KERNELS = {f"kernels/{op}": Work(f"back ends of {op}", partial(kernels.measure, op)) for op in operators()}
+MEMORY = {f"memory/{n}": Work(f"memory of {g.name}", partial(memory.measure, g)) for n, g in memory.GRIDS.items()}
 WORKS: dict[str, Work] = {
     **KERNELS,
-    **{f"networks/{n}": Work(about, bound(networks.measure, n)) for n, (*_, about) in networks.CASES.items()},
+    **{f"networks/{n}": Work(about, partial(networks.measure, n)) for n, (*_, about) in networks.CASES.items()},
     **MEMORY,
 }
 """By ``group/name``, in the order in which they are measured and shown."""

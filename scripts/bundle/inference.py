@@ -256,16 +256,21 @@ def load_ensemble(
         return averaged, [hexdigest(path) for path in paths]
 
 
+def get_weights(name: str) -> str:
+    """How to get weights for a bundle, for messages."""
+    return (
+        f"get released ones with `scanseg zoo fetch`, convert published ones with `scanseg weights convert`, or train "
+        f"{name}"
+    )
+
+
 @contextmanager
 def _telling(path: Path, bundle: InferenceBundle) -> Iterator[None]:
     """Say where to get weights if there are none, and what is wrong with those that do not fit."""
     if not path.is_file():
         if trained_folds(path.parent):
             raise UserError(f"there are no weights at {path}, but folds beside it: average them with --folds all")
-        raise UserError(
-            f"there are no weights at {path}: give a file with --weights, get released ones with "
-            f"`scanseg zoo fetch`, convert published ones with `scanseg weights convert`, or train {bundle.name}"
-        )
+        raise UserError(f"there are no weights at {path}: give a file with --weights, {get_weights(bundle.name)}")
     try:
         yield
     except ValueError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -174,6 +175,11 @@ def new_folder(out: Path) -> Iterator[Path]:
         partial.rename(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def old_name(path: Path) -> Path:
+    """A free name for a file or folder that makes room: ``NAME.old1``, ``NAME.old2`` and so on."""
+    return next(p for n in itertools.count(1) if not (p := path.with_name(f"{path.name}.old{n}")).exists())
 
 
 def is_complete(folder: Path, name: str, bundle: str) -> bool:

@@ -19,6 +19,7 @@ from components.images import pictures
 from components.images.checks import TOLERANCE_MM
 from components.images.grid import corners_apart
 from components.images.orientation import DISPLAY, axcodes_of, reoriented
+from components.images.reading import Content, read
 from components.images.volumes import read_volume
 
 from ..errors import UserError
@@ -49,6 +50,16 @@ def naming(*paths: Path) -> Iterator[None]:
         reason = " ".join(str(error).split()) or type(error).__name__
         names = " and ".join(map(str, paths))
         raise UserError(reason if str(paths[0]) in reason else f"{names}: {reason}") from error
+
+
+def read_content(path: Path, numbers: bool = False) -> Content:
+    """A volume or a picture, see :func:`components.images.reading.read`.
+
+    Raises:
+        UserError: if it is damaged, or cannot be used.
+    """
+    with naming(path):
+        return read(path, numbers)
 
 
 def read_nifti(path: Path, axcodes: str = DISPLAY) -> tuple[np.ndarray, nib.Nifti1Image]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from ..data.dataset import check_free
 from ..hints import Count
-from .job import INITIAL, NAME, FederatedJob, new_folder
+from .job import INITIAL, NAME, FederatedJob
 
 
 def export(
@@ -35,7 +37,9 @@ def export(
         scanseg federated export bundles/msvm_acdc --out job --clients 3
     """
     job = FederatedJob(bundle, rounds, epochs, weights, settings)
-    target = new_folder(out)
+    target = Path(out).resolve()
+    check_free(target)
+    target.mkdir(parents=True, exist_ok=True)
     recipe = job.recipe(clients, INITIAL, job.arguments())
     recipe.export(str(target))
     for server in target.glob("*/app*"):

@@ -99,12 +99,3 @@ class FederatedJob:
                 best_global_model_file_name=BEST,
             ),
         )
-
-
-def new_folder(out: str) -> Path:
-    """Make a folder; UserError where it exists and is not empty."""
-    target = Path(out).resolve()
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UserError(f"--out {out} exists already: choose another folder")
-    target.mkdir(parents=True, exist_ok=True)
-    return target

@@ -10,9 +10,10 @@ import torch
 
 from components.files import replacing
 
+from ..data.dataset import check_free
 from ..errors import UserError
 from ..hints import Count
-from .job import BEST, INITIAL, LAST, FederatedJob, new_folder
+from .job import BEST, INITIAL, LAST, FederatedJob
 
 
 def simulate(
@@ -44,7 +45,9 @@ def simulate(
     """
     folders = _checked_sites([sites] if isinstance(sites, str) else sites)
     job = FederatedJob(bundle, rounds, epochs, weights, settings)
-    target = new_folder(out)
+    target = Path(out).resolve()
+    check_free(target)
+    target.mkdir(parents=True, exist_ok=True)
     job.write_initial(target / INITIAL)
     kind = _simulate(job, folders, target)
     print(f"{target / 'model.pt'} has the weights of the {kind} round")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from components.files import replacing, write_text
 
-from ..bundle.inference import InferenceBundle, load_weights
+from ..bundle.inference import InferenceBundle, get_weights, load_weights
 from ..data.dataset import read_json
 from ..errors import UserError, root_cause
 from ..hashes import hexdigest
@@ -66,10 +66,7 @@ def place_weights(bundle: InferenceBundle, models: Path) -> Iterator[str]:
     """
     source, target, record = bundle.default_weights, models / "model.pt", models / "origin.json"
     if not source.is_file() and not target.is_file():
-        raise UserError(
-            f"{bundle.name} has no weights, {source} is missing: get released ones with `scanseg zoo fetch`, convert "
-            "published ones with `scanseg weights convert`, or train it"
-        )
+        raise UserError(f"{bundle.name} has no weights, {source} is missing: {get_weights('it')}")
     copied = read_json(record)["sha256"] if record.is_file() else None
     new = hexdigest(source) if source.is_file() else copied
     trained = target.is_file() and hexdigest(target) != copied

@@ -15,12 +15,11 @@ from components.images.endings import ending_of
 from components.images.intensities import unit_range
 from components.images.nifti import write_nifti
 from components.images.orientation import reoriented
-from components.images.reading import Content, read
 
 from ..bundle.inference import InferenceBundle
 from ..data.labels import remap
 from ..data.output import Output
-from ..data.reading import naming, same_shape
+from ..data.reading import naming, read_content, same_shape
 from .kinds import check_kind
 
 TOLERANCE_MM = 0.01
@@ -63,7 +62,7 @@ def item(study: Study, bundle: InferenceBundle, folder: Path) -> dict[str, str]:
             does not have.
     """
     check_kind(bundle, study.image)
-    image, content = _read(study.image), _read(study.label, numbers=True)
+    image, content = read_content(study.image), read_content(study.label, numbers=True)
     label = content.array
     if bundle.takes_pictures and content.affine is not None and label.ndim == 3 and label.shape[2] == 1:
         label = label[:, :, 0].T  # of a program for volumes, which counts the columns first
@@ -109,7 +108,7 @@ def slices(items: Sequence[Mapping[str, str]], bundle: InferenceBundle, folder: 
     axcodes = None if place is None else bundle.get(f"{place}#axcodes")
     output = Output(folder)
     for number, volume in enumerate(items):
-        image, label = _read(Path(volume["image"])), _read(Path(volume["label"]), numbers=True)
+        image, label = read_content(Path(volume["image"])), read_content(Path(volume["label"]), numbers=True)
         # Both by the place of the image: a client writes that of a label with fewer digits.
         turned, labels = (reoriented(nib.Nifti1Image(found.array, image.affine), axcodes) for found in (image, label))
         voxels = np.asarray(turned.dataobj)
@@ -125,11 +124,6 @@ def _step(bundle: InferenceBundle, name: str) -> str | None:
     found = (n for n, step in enumerate(steps) if step["_target_"].rpartition(".")[2] == name)
     place = next(found, None)
     return None if place is None else f"preprocessing#transforms#{place}"
-
-
-def _read(path: Path, numbers: bool = False) -> Content:
-    with naming(path):
-        return read(path, numbers)
 
 
 def _table(study: Study, bundle: InferenceBundle, label: np.ndarray) -> dict[int, int]:

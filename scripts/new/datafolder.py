@@ -17,12 +17,12 @@ from components.images.endings import NIFTI, ending_of
 from components.images.intensities import rgb8, unit_range
 from components.images.nifti import write_nifti
 from components.images.orientation import reoriented
-from components.images.reading import Content, read
+from components.images.reading import Content
 
-from ..data.dataset import item_paths
+from ..data.dataset import files_of, item_paths
 from ..data.labels import remap
 from ..data.output import numbered
-from ..data.reading import naming
+from ..data.reading import naming, read_content
 from ..data.work import work
 from .sources import Source
 
@@ -88,7 +88,7 @@ def fill(folder: Path, cases: Sequence[Source], form: Form, processes: int) -> l
 def enter(job: FillJob) -> dict[str, Any]:
     """Enter one case, see :func:`fill`."""
     case, form = job.case, job.form
-    label = _read(case.label, numbers=True)
+    label = read_content(case.label, numbers=True)
     with naming(case.label):
         if label.affine is None:
             item = _picture(job, label)
@@ -105,11 +105,11 @@ def enter(job: FillJob) -> dict[str, Any]:
 def _volume(job: FillJob, label: np.ndarray, affine: np.ndarray) -> dict[str, Any]:
     case = job.case
     item = _item(job, case.name, ".nii.gz", [ending_of(path) for path in case.images])
-    for path, name in zip(case.images, _list(item["image"]), strict=True):
+    for path, name in zip(case.images, files_of(item["image"]), strict=True):
         if ending_of(path) in NIFTI:
             link(path, job.folder / name)
         else:
-            content = _read(path)
+            content = read_content(path)
             write_nifti(job.folder / name, _storable(content.array), content.affine)
     mapped = _classes(label, job.form.table)
     if ending_of(case.label) in NIFTI and np.array_equal(mapped, label):
@@ -126,7 +126,7 @@ def _slices(job: FillJob, label: Content) -> dict[str, Any]:
     Slices of which nothing is known are left out.
     """
     case, form = job.case, job.form
-    images = [oriented(_read(path), form.slice_axes) for path in case.images]
+    images = [oriented(read_content(path), form.slice_axes) for path in case.images]
     labels = np.asanyarray(oriented(label, form.slice_axes).dataobj)
     arrays = [_scaled(np.asanyarray(image.dataobj), form.unit) for image in images]
     record: dict[str, Any] = {"items": [], "empty": []}
@@ -137,7 +137,7 @@ def _slices(job: FillJob, label: Content) -> dict[str, Any]:
         affine = images[0].affine.copy()
         affine[:3, 3] += z * affine[:3, 2]
         item = _item(job, f"{case.name}_slice{z:03d}", ".nii.gz", [".nii.gz"] * len(images))
-        for array, name in zip(arrays, _list(item["image"]), strict=True):
+        for array, name in zip(arrays, files_of(item["image"]), strict=True):
             write_nifti(job.folder / name, _storable(array[:, :, z : z + 1]), affine)
         write_nifti(job.folder / item["label"], classes, affine)
         record["items"].append((case.part, item))
@@ -151,7 +151,7 @@ def _slices(job: FillJob, label: Content) -> dict[str, Any]:
 
 def _picture(job: FillJob, content: Content) -> dict[str, Any]:
     case, (path,) = job.case, job.case.images
-    image, label = _read(path), content.array
+    image, label = read_content(path), content.array
     as_it_is = image.picture.plain and image.array.ndim == 3
     item = _item(job, case.name, ".png", [ending_of(path) if as_it_is else ".png"])
     if as_it_is:
@@ -221,10 +221,6 @@ def _same(source: str, target: str) -> str:
     return target
 
 
-def _list(value: str | list[str]) -> list[str]:
-    return [value] if isinstance(value, str) else value
-
-
 def _classes(label: np.ndarray, table: Mapping[int, int]) -> np.ndarray:
     return remap(label, {value: number for value, number in table.items() if value})
 
@@ -240,11 +236,6 @@ def _scaled(array: np.ndarray, unit: bool) -> np.ndarray:
     if not unit:
         return array
     return unit_range(array) if array.min() != array.max() else np.zeros(array.shape, np.float32)
-
-
-def _read(path: Path, numbers: bool = False) -> Content:
-    with naming(path):
-        return read(path, numbers)
 
 
 def oriented(content: Content, axes: str) -> nib.Nifti1Image:

@@ -13,6 +13,7 @@ import numpy as np
 
 from components import __version__
 
+from ..run.monai_command import from_here
 from ..tables import aligned
 from .configurations import previous_stage
 from .plan import Choice, Plan
@@ -212,9 +213,4 @@ def _range(values: np.ndarray, unit: str) -> str:
 
 
 def _path(path: Path) -> str:
-    """A path as it can be typed here: relative where it lies below the current folder."""
-    try:
-        path = path.resolve().relative_to(Path.cwd().resolve())
-    except ValueError:
-        path = path.resolve()
-    return shlex.quote(str(path))
+    return shlex.quote(str(from_here(path)))

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from nibabel.orientations import ornt2axcodes
 
 from components.images.checks import constant, differences, image_faults, label_faults
 from components.images.orientation import orientation
-from components.images.reading import Content, read
+from components.images.reading import Content
 
 from ..data.labelling import Labelling
-from ..data.reading import naming
+from ..data.reading import read_content
 from ..data.work import work
 from ..errors import UserError
 from .sources import Source, Sources
@@ -159,8 +158,8 @@ def measure_case(job: MeasureJob) -> CaseFacts:
     """Measure a case; what is wrong with it is in ``faults``."""
     case = job.source
     try:
-        images = [_read(path) for path in case.images]
-        label = _read(case.label, numbers=True)
+        images = [read_content(path) for path in case.images]
+        label = read_content(case.label, numbers=True)
     except UserError as error:
         return CaseFacts(case.name, case.part, faults=(str(error),))
     faults = [f"{p}: {fault}" for p, i in zip(case.images, images, strict=True) for fault in image_faults(i)]
@@ -195,11 +194,6 @@ def measure_case(job: MeasureJob) -> CaseFacts:
         voxels={int(value): int(count) for value, count in zip(values, counts, strict=True)},
         sample=_sample(channels, label.array, job.ignore),
     )
-
-
-def _read(path: Path, numbers: bool = False) -> Content:
-    with naming(path):
-        return read(path, numbers)
 
 
 def _label_faults(label: Content, job: MeasureJob) -> Iterator[str]:

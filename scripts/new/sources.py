@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,10 +22,10 @@ from components.images.endings import (
 )
 from components.images.stacks import is_stack, spacing_file
 
-from ..data.dataset import PARTS, read_json
+from ..data.dataset import PARTS, files_of, read_json
 from ..data.labelling import Labelling, recorded
 from ..data.reading import naming
-from ..data.sources.nnunet import labels_of
+from ..data.sources.nnunet import CHANNEL, labels_of
 from ..errors import UserError
 
 RAW_LAYOUT = "nnU-Net's raw layout"
@@ -35,7 +34,6 @@ WANTED = (
     "nnU-Net's raw layout (dataset.json, imagesTr/CASE_0000.nii.gz, labelsTr/CASE.nii.gz), or a pair of folders "
     "(images/CASE.png and labels/CASE.png, equal names), or a dataset_dir (datalist.json)"
 )
-CHANNEL = re.compile(r"_(\d{4})$")
 
 
 @dataclass(frozen=True)
@@ -138,8 +136,7 @@ def _ready(root: Path) -> Sources:
         for place, item in enumerate(lists[part]):
             if not isinstance(item, dict) or not {"image", "label"} <= item.keys():
                 raise UserError(f"{root / 'datalist.json'}: item {place} of {part} has no image and label")
-            images = [item["image"]] if isinstance(item["image"], str) else item["image"]
-            paths = tuple(root / path for path in images)
+            paths = tuple(root / path for path in files_of(item["image"]))
             instances = root / item["instances"] if "instances" in item else None
             cases.append(
                 Source(f"{part}/{case_name(paths[0])}", part, paths, root / item["label"], instances, item.get("fold"))

@@ -13,7 +13,7 @@ from typing import Any
 from components.files import write_text
 
 from ..bundle.find import ROOT
-from ..data.dataset import new_folder, read_json
+from ..data.dataset import new_folder, old_name, read_json
 from ..data.labels import CLASSES
 from ..errors import UserError
 from .base import Base
@@ -82,7 +82,7 @@ def new_bundle(target: Path) -> Iterator[Path]:
     with new_folder(finished) as partial:
         yield partial
     if not free:
-        kept = next(p for n in range(1, 1000) if not (p := target.with_name(f"{target.name}.old{n}")).exists())
+        kept = old_name(target)
         target.rename(kept)
         finished.rename(target)
         print(f"the old {target} is kept as {kept}")

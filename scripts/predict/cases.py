@@ -14,6 +14,7 @@ from components.files import case_name
 from components.images.endings import PICTURES, VOLUMES, is_data_file, is_image, kind_of, left_out, listed
 from components.images.stacks import is_stack, spacing_file
 
+from ..data.dataset import files_of
 from ..errors import UserError
 from .dicom import find_series, is_dicom, is_directory
 
@@ -62,7 +63,7 @@ def find_cases(source: Path, ignore: Path | None = None) -> tuple[list[Case], li
     channels: dict[Path, tuple[Path, ...]] = {}
     if source.is_dir() and (source / "datalist.json").is_file():
         for item in inference_items(str(source)):
-            paths = tuple(map(Path, [item["image"]] if isinstance(item["image"], str) else item["image"]))
+            paths = tuple(map(Path, files_of(item["image"])))
             channels[paths[0]] = paths
         files = list(channels)
     elif source.is_dir():

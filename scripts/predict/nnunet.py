@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +13,10 @@ from components.files import case_name, write_text
 from ..bundle.inference import InferenceBundle
 from ..data.dataset import read_json
 from ..data.labelling import IGNORE
+from ..data.sources.nnunet import CHANNEL
 from ..errors import UserError
 from .cases import Case
 
-CHANNEL = re.compile(r"_(\d{4})$")
-"""End of the name of a file that is a channel of a case."""
 DESCRIPTION = ("dataset.json", "plans.json")
 """What nnUNetv2_evaluate_folder reads beside the label maps."""
 

@@ -11,7 +11,7 @@ from typing import Any
 from components.files import case_name
 from components.images.endings import is_volume
 
-from ..data.dataset import read_json
+from ..data.dataset import files_of, read_json
 from ..data.labelling import recorded
 from ..errors import UserError
 from ..folds.outputs import held_out
@@ -139,7 +139,7 @@ def _cases(output_dir: Path, dataset_dir: Path, fold: int | None) -> list[Scored
         return [ScoredCase(case.name, case.images[0], case.label, case.prediction) for case in found]
     cases = []
     for item in read_json(dataset_dir / "datalist.json").get("test", []):
-        first = item["image"] if isinstance(item["image"], str) else item["image"][0]  # of the channels
+        first = files_of(item["image"])[0]  # of the channels
         image, name = dataset_dir / first, case_name(first)
         label = dataset_dir / item["label"] if "label" in item else None
         prediction = output_dir / "predictions" / f"{name}_pred{'.nii.gz' if is_volume(image) else '.png'}"

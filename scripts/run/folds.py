@@ -44,24 +44,20 @@ def folds_of(text: str, dataset_dir: Path) -> list[int]:
         dataset_dir: the data set that has the folds.
 
     Raises:
-        UserError: if the data set has no folds or not these, or ``text`` is neither.
+        UserError: if the data set has no list, or ``text`` is neither.
+        ValueError: if the data set has no folds or not these.
     """
-    path = dataset_dir / "datalist.json"
-    if not path.is_file():
+    from components.data.items import fold_numbers  # imports MONAI, which takes seconds
+
+    if not (dataset_dir / "datalist.json").is_file():
         raise UserError(f"dataset_dir {dataset_dir} has no datalist.json: give another --dataset_dir")
-    lists = read_json(path)
-    items = lists.get("training", []) if isinstance(lists, dict) else []
-    known = sorted({item["fold"] for item in items if isinstance(item, dict) and isinstance(item.get("fold"), int)})
-    if not known:
-        raise UserError(f"the training items of {path} have no folds: `scanseg new … --folds 5` makes them")
     if text.strip() == "all":
-        return known
+        return fold_numbers(str(dataset_dir))
     try:
         wanted = [int(word) for word in text.strip("[]() ").split(",")]
     except ValueError:
-        raise UserError(f"--folds {text} is neither all nor numbers as 0,2") from None
-    if strange := [number for number in wanted if number not in known]:
-        raise UserError(f"{path} has no fold {strange[0]}: it has {', '.join(map(str, known))}")
+        raise UserError(f"--folds {text} is neither all nor numbers such as 0,2") from None
+    fold_numbers(str(dataset_dir), wanted)
     return list(dict.fromkeys(wanted))
 
 

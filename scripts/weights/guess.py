@@ -55,18 +55,28 @@ def guess(shapes: Shapes) -> Guess | None:
         >>> guess({"model.patch_embed.0.weight": (48, 3, 3, 3), "model.layers.2.blocks.7.norm.weight": (384,)}).words()
         'MSVM-UNet, encoder only, encoder tiny_0230s (VMamba, trained on ImageNet)'
     """
-    for recognise in (_msvm_published, _vmamba, _msvm_ours, _xlstm_published, _xlstm_ours):
-        if found := recognise(shapes):
-            return found
-    return None
+    candidates = (
+        _msvm(shapes, r"encoder\.layer0\.0\.weight", r"encoder\.layers\.2\.blocks", r"decoder\.out_layers\.0\.out"),
+        _vmamba(shapes),
+        _msvm(shapes, r"encoder\.stem\.0\.conv\.weight", r"encoder\.stages\.2", r"head\.head", ours=True),
+        _xlstm(shapes, r"decoder\.seg_layers", r"encoder\.stem\.0\.conv1\.(conv\.)?weight",
+               r"encoder\.xlstm_layers\.\d", r"xlstm\.vil\."),
+        _xlstm(shapes, "heads", r"stem\.0\.conv1\.weight", r"stage_layers\.\d", r"bottleneck\.", ours=True),
+    )  # fmt: skip
+    return next(filter(None, candidates), None)
 
 
-def _msvm_published(shapes: Shapes) -> Guess | None:
-    if not _one(shapes, r"encoder\.layer0\.0\.weight"):
+OURS = "names of scanseg"
+
+
+def _msvm(shapes: Shapes, stem: str, blocks: str, head: str, ours: bool = False) -> Guess | None:
+    """MSVM-UNet by the names of its first convolution, of the blocks of its third stage and of its last layer."""
+    if not _one(shapes, stem):
         return None
-    head = _one(shapes, r"decoder\.out_layers\.0\.out\.weight")
-    settings = _encoder(shapes, r"encoder\.layers\.2\.blocks\.(\d+)\.") | _classes(head)
-    return Guess(MSVM, "names of the authors' Lightning files", True, None if head else "encoder", settings)
+    found = _one(shapes, rf"{head}\.weight")
+    settings = _encoder(shapes, rf"{blocks}\.(\d+)\.") | ({"num_classes": found[0]} if found else {})
+    origin = OURS if ours else "names of the authors' Lightning files"
+    return Guess(MSVM, origin, not ours, None if found else "encoder", settings)
 
 
 def _vmamba(shapes: Shapes) -> Guess | None:
@@ -76,30 +86,19 @@ def _vmamba(shapes: Shapes) -> Guess | None:
     return Guess(MSVM, "VMamba, trained on ImageNet", True, "encoder", settings) if settings else None
 
 
-def _msvm_ours(shapes: Shapes) -> Guess | None:
-    if not _one(shapes, r"encoder\.stem\.0\.conv\.weight"):
+def _xlstm(shapes: Shapes, heads: str, stem: str, enc: str, bot: str, ours: bool = False) -> Guess | None:
+    """xLSTM-UNet by the names of its segmentation heads, its first convolution, and the layers of both variants."""
+    numbered = {int(match[1]): shape for match, shape in _matches(shapes, rf"{heads}\.(\d+)\.weight", "$")}
+    has_enc, has_bot = (next(_matches(shapes, layers), None) is not None for layers in (enc, bot))
+    if not numbered or not (has_enc or has_bot):
         return None
-    head = _one(shapes, r"head\.head\.weight")
-    settings = _encoder(shapes, r"encoder\.stages\.2\.(\d+)\.") | _classes(head)
-    return Guess(MSVM, "names of scanseg", False, None if head else "encoder", settings)
-
-
-def _xlstm_published(shapes: Shapes) -> Guess | None:
-    heads = _numbered(shapes, r"decoder\.seg_layers\.(\d+)\.weight")
-    if not heads:
-        return None
-    enc, bot = _any(shapes, r"encoder\.xlstm_layers\.\d"), _any(shapes, r"xlstm\.vil\.")
-    settings = _plan(heads, _one(shapes, r"encoder\.stem\.0\.conv1\.(conv\.)?weight"), enc, bot)
-    return Guess(XLSTM, "names of the authors' nnU-Net files", True, None, settings) if enc or bot else None
-
-
-def _xlstm_ours(shapes: Shapes) -> Guess | None:
-    heads = _numbered(shapes, r"heads\.(\d+)\.weight")
-    if not heads:
-        return None
-    enc, bot = _any(shapes, r"stage_layers\.\d"), _any(shapes, r"bottleneck\.")
-    settings = _plan(heads, _one(shapes, r"stem\.0\.conv1\.weight"), enc, bot)
-    return Guess(XLSTM, "names of scanseg", False, None, settings) if enc or bot else None
+    found = [numbered[number] for number in sorted(numbered)]  # coarsest first
+    settings: dict[str, Any] = {"num_classes": found[0][0], "variant": "enc" if has_enc and not has_bot else "bot"}
+    first = _one(shapes, stem)
+    if first is not None and len(first) > 2:
+        settings |= {"spatial_dims": len(first) - 2, "in_channels": first[1]}
+    settings["features"] = [shape[1] for shape in reversed(found) if len(shape) > 1]
+    return Guess(XLSTM, OURS if ours else "names of the authors' nnU-Net files", not ours, None, settings)
 
 
 def _matches(shapes: Shapes, pattern: str, tail: str = "") -> Iterator[tuple[re.Match[str], tuple[int, ...]]]:
@@ -111,30 +110,8 @@ def _one(shapes: Shapes, pattern: str) -> tuple[int, ...] | None:
     return next((shape for _, shape in _matches(shapes, pattern, "$")), None)
 
 
-def _any(shapes: Shapes, pattern: str) -> bool:
-    return next(_matches(shapes, pattern), None) is not None
-
-
-def _numbered(shapes: Shapes, pattern: str) -> list[tuple[int, ...]]:
-    """Shapes of tensors that are counted through, in that order."""
-    found = {int(match[1]): shape for match, shape in _matches(shapes, pattern, "$")}
-    return [found[number] for number in sorted(found)]
-
-
 def _encoder(shapes: Shapes, pattern: str) -> dict[str, Any]:
     depth = 1 + max((int(found[1]) for found, _ in _matches(shapes, pattern)), default=-1)
     if depth in ENCODER_DEPTHS:
         return {"encoder": ENCODER_DEPTHS[depth]}
     return {"encoder": f"of another depth ({depth} blocks in stage 3)"} if depth else {}
-
-
-def _classes(head: tuple[int, ...] | None) -> dict[str, Any]:
-    return {"num_classes": head[0]} if head else {}
-
-
-def _plan(heads: list[tuple[int, ...]], stem: tuple[int, ...] | None, enc: bool, bot: bool) -> dict[str, Any]:
-    """Facts of xLSTM-UNet from its segmentation heads, coarsest first, and its first convolution."""
-    settings: dict[str, Any] = {"num_classes": heads[0][0], "variant": "enc" if enc and not bot else "bot"}
-    if stem is not None and len(stem) > 2:
-        settings |= {"spatial_dims": len(stem) - 2, "in_channels": stem[1]}
-    return settings | {"features": [shape[1] for shape in reversed(heads) if len(shape) > 1]}

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..bundle.find import bundle_folder, bundle_names
-from ..data.dataset import read_json
+from ..data.dataset import old_name, read_json
 from ..errors import UserError
 from ..hashes import hexdigest
 from .archive import SUMS, changed, unpack
@@ -146,9 +146,7 @@ def _install(zip_path: Path, target: Path, entry: Entry) -> Path | None:
             raise UserError(f"{entry['file']} differs from its own {SUMS}, in {different[0]}: it is not installed")
         kept = None
         if target.exists() or target.is_symlink():
-            kept = next(
-                path for n in range(1, 10_000) if not (path := target.with_name(f"{target.name}.old{n}")).exists()
-            )
+            kept = old_name(target)
             target.rename(kept)
         try:
             root.rename(target)

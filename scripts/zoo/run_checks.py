@@ -14,6 +14,7 @@ import tempfile
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -135,8 +136,8 @@ def in_out(bundle: CheckedBundle) -> str:
     return "input " + " × ".join(map(str, bundle.shape))
 
 
-def properties(bundle: CheckedBundle, config: str, kind: str, names: tuple[str, ...]) -> str:
-    """MONAI's check_properties, and the ids that are run."""
+def properties(config: str, kind: str, run_id: str, bundle: CheckedBundle) -> str:
+    """MONAI's check_properties, and whether the ids exist that are run."""
     workflow = ConfigWorkflow(
         config_file=bundle.config(config),
         meta_file=bundle.meta_file,
@@ -149,20 +150,10 @@ def properties(bundle: CheckedBundle, config: str, kind: str, names: tuple[str, 
     workflow.initialize()
     if wrong := workflow.check_properties():
         raise ValueError(f"missing or in the wrong place: {', '.join(wrong)}")
-    for name in names:
+    for name in ("run", run_id):
         if not workflow.parser.get(name):
             raise ValueError(f"there is no {name!r} to run")
     return ""
-
-
-def train_properties(bundle: CheckedBundle) -> str:
-    """Properties of the training."""
-    return properties(bundle, "train", "train", ("run", "training"))
-
-
-def infer_properties(bundle: CheckedBundle) -> str:
-    """Properties of the inference."""
-    return properties(bundle, "inference", "infer", ("run", "inferring"))
 
 
 def loaded_with(bundle: CheckedBundle) -> str:
@@ -214,8 +205,8 @@ def onnx(bundle: CheckedBundle) -> str:
 CHECKS: dict[str, Callable[[CheckedBundle], str]] = {
     "verify_metadata": metadata,
     "verify_net_in_out": in_out,
-    "train properties": train_properties,
-    "inference properties": infer_properties,
+    "train properties": partial(properties, "train", "train", "training"),
+    "inference properties": partial(properties, "inference", "infer", "inferring"),
     "load with a network": loaded_with,
     "load": loaded_without,
     "ckpt_export": torchscript,

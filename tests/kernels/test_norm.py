@@ -6,7 +6,8 @@ from torch.nn import functional as F
 
 from components.kernels import instance_norm, use_backend
 from components.kernels.layout import channels_last, memory_format
-from components.kernels.ops.instance_norm import numba as compiled
+from components.kernels.numba_jit import jit
+from components.kernels.ops.instance_norm.rows import narrow
 from tests.kernels.graphs import namespaces
 
 NAMES = ("y", "dx", "dweight", "dbias", "dresidual")
@@ -82,12 +83,11 @@ def test_bfloat16_rounds_to_even_and_keeps_what_is_not_finite():
     stored = torch.zeros(8, dtype=torch.bfloat16)
     array = stored.view(torch.int16).numpy().view("uint16")
 
-    @compiled.jit()
+    @jit()
     def store(numbers, array):
         for c in range(len(numbers)):
-            array[c] = compiled_narrow(numbers[c], array)
+            array[c] = narrow(numbers[c], array)
 
-    compiled_narrow = compiled.narrow
     store(values.numpy(), array)
     torch.testing.assert_close(stored, values.to(torch.bfloat16), rtol=0, atol=0, equal_nan=True)
 

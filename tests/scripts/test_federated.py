@@ -118,7 +118,7 @@ def test_exported_job_starts_from_given_weights(sites, tmp_path):
         (["simulate", BUNDLE, "--sites", "a", "--out", "o"], "--sites a is not a dataset_dir"),
         (["simulate", BUNDLE, "--sites", "one", "--out", "o"], "--sites one is one data set"),
         (["simulate", "nothing", "--sites", "one,one", "--out", "o"], "unknown bundle 'nothing'"),
-        (["simulate", BUNDLE, "--sites", "one,one", "--out", "one"], "--out one exists already"),
+        (["simulate", BUNDLE, "--sites", "one,one", "--out", "one"], "one exists and is not empty"),
         (
             ["simulate", BUNDLE, "--sites", "one,one", "--out", "o", "--rounds", 0],
             "--rounds needs a whole number from 1 on",

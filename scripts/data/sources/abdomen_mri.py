@@ -19,7 +19,7 @@ from ..labels import CLASSES, remap
 from ..layouts import ConversionPlan, Files, Layout, RawCase
 from ..output import Output
 from ..reading import naming, read_pair
-from .nnunet import divided, find_pairs, label_names, label_table, split_words
+from .nnunet import dataset_json, divided, find_pairs, label_names, label_table, split_words
 
 BUNDLE = "xlstm_abdomen_mri_3d"
 SUFFIX = r"\.nii(?:\.gz)?"
@@ -66,7 +66,7 @@ def find_amos(files: Files) -> ConversionPlan | None:
         return None
     if ct := count - sum(map(len, parts.values())):
         notes.append(f"left out: {ct} CT volumes (numbers up to {LAST_CT})")
-    json_file = next(iter(parts["Tr"].values()))["image"].parent.parent / "dataset.json"
+    json_file = dataset_json(parts["Tr"])
     names = label_names(json_file)
     table, ignored, more = label_table(BUNDLE, json_file, NOT_SEGMENTED)
     published = bool(parts["Ts"])
@@ -93,7 +93,7 @@ def find_nnunet(files: Files) -> ConversionPlan | None:
     if ct:
         notes.append(f"left out: {len(ct)} CT volumes (numbers up to {LAST_CT})")
     training, test = ({n: p for n, p in found.items() if is_mr(n)} for found in (training, test))
-    json_file = next(iter(training.values()))["image"].parent.parent / "dataset.json"
+    json_file = dataset_json(training)
     table, ignored, about = label_table(BUNDLE, json_file, NOT_SEGMENTED)
     if not test:
         more.append("there are no test cases: imagesTs has no labels")

@@ -19,7 +19,7 @@ from ..labels import CLASSES, remap
 from ..layouts import ConversionPlan, Files, Layout, RawCase, pairs
 from ..output import Output, numbered
 from ..reading import naming, read_picture, same_shape
-from .nnunet import Pairs, divided, find_pairs, label_table, split_words
+from .nnunet import Pairs, dataset_json, divided, find_pairs, label_table, split_words
 
 BUNDLE = "xlstm_cells"
 PICTURE = r"\.(?:png|bmp|tiff?|jpe?g)"
@@ -53,7 +53,7 @@ def find_nnunet(files: Files) -> ConversionPlan | None:
         notes += more
     if not test:
         notes.append("there are no test cases: imagesVal has no labelsVal-instance-mask, and imagesTs no labelsTs")
-    json_file = next(iter(training.values()))["image"].parent.parent / "dataset.json"
+    json_file = dataset_json(training)
     table, _, more = label_table(BUNDLE, json_file)
     dataset = _dataset("NeurIPS 2022 cell segmentation, from Dataset703_NeurIPSCell", "imagesVal, as published.")
     dataset.details |= {

@@ -17,7 +17,7 @@ from ..layouts import ConversionPlan, Files, Layout, RawCase, held_out
 from ..output import Output
 from ..reading import naming, read_labels_of, read_nifti_channels
 from .abdomen_mri import SUFFIX, compact
-from .nnunet import Pairs, divided, find_pairs, label_names, split_words
+from .nnunet import Pairs, dataset_json, divided, find_pairs, label_names, split_words
 
 TASK = "decathlon"
 """Name of a data set of any task, for ``scanseg new``."""
@@ -70,7 +70,7 @@ def find_training(files: Files) -> tuple[Pairs, dict[str, Any], Path, list[str]]
     training, notes = find_pairs(files, "imagesTr", "labelsTr", SUFFIX, channel="")
     if not training:
         return {}, {}, Path(), []
-    json_file = next(iter(training.values()))["image"].parent.parent / "dataset.json"
+    json_file = dataset_json(training)
     label_names(json_file)  # tells what is wrong with it
     record = read_json(json_file)
     if not isinstance(record.get("modality"), dict):

@@ -19,7 +19,7 @@ from ..labels import CLASSES, remap
 from ..layouts import ConversionPlan, Files, Layout, RawCase, held_out
 from ..output import Output
 from ..reading import naming, read_picture, same_shape
-from .nnunet import Pairs, divided, find_pairs, label_table, split_words
+from .nnunet import Pairs, dataset_json, divided, find_pairs, label_table, split_words
 
 BUNDLE = "xlstm_endoscopy"
 FOLDER_WORDS = {
@@ -90,7 +90,7 @@ def find_nnunet(files: Files) -> ConversionPlan | None:
         notes += more
     if not test:
         notes.append("there are no test cases: imagesTs has no labels")
-    json_file = next(iter(training.values()))["image"].parent.parent / "dataset.json"
+    json_file = dataset_json(training)
     table, _, more = label_table(BUNDLE, json_file)
     cases = divided(training, test, videos(training))
     dataset = _dataset("EndoVis 2017, from Dataset704_Endovis17")

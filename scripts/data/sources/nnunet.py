@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from ..layouts import HELD_OUT, Files, RawCase, held_out, pairs
 from ..reading import naming
 
 Pairs = dict[str, dict[str, Path]]
+CHANNEL = re.compile(r"_(\d{4})$")
+"""End of the name of a file that is one channel of a case."""
 
 
 def find_pairs(
@@ -44,41 +47,46 @@ def find_pairs(
     return {case_name(pair["image"]).removesuffix(channel): pair for pair in found.values()}, notes
 
 
-def label_names(dataset_json: Path) -> dict[int, str]:
+def dataset_json(cases: Pairs) -> Path:
+    """The dataset.json that belongs to the images of some cases."""
+    return next(iter(cases.values()))["image"].parent.parent / "dataset.json"
+
+
+def label_names(json_file: Path) -> dict[int, str]:
     """Names of the classes by their number, from a dataset.json of either version.
 
     Raises:
         UserError: if there is no such file, or it has no numbered classes, or regions or ignored voxels.
     """
-    names, labelling = labels_of(dataset_json)
+    names, labelling = labels_of(json_file)
     if not labelling.plain:
         raise UserError(
-            f"{dataset_json}: it has regions or a label to be ignored, which this bundle does not support: make "
+            f"{json_file}: it has regions or a label to be ignored, which this bundle does not support: make "
             "one that does with `scanseg new`"
         )
     return names
 
 
-def labels_of(dataset_json: Path) -> tuple[dict[int, str], Labelling]:
+def labels_of(json_file: Path) -> tuple[dict[int, str], Labelling]:
     """Names of the labels by their number, and what they mean.
 
     Raises:
         UserError: if there is no such file, or it has no numbered classes.
     """
-    if not dataset_json.is_file():
-        raise UserError(f"{dataset_json} is missing: it names the classes")
-    with naming(dataset_json):
-        return read_labels(dataset_json)
+    if not json_file.is_file():
+        raise UserError(f"{json_file} is missing: it names the classes")
+    with naming(json_file):
+        return read_labels(json_file)
 
 
 def label_table(
-    bundle: str, dataset_json: Path, ignored: Collection[str] = ()
+    bundle: str, json_file: Path, ignored: Collection[str] = ()
 ) -> tuple[dict[int, int], tuple[int, ...], list[str]]:
     """Table from the numbers of a dataset.json to those of a bundle, by name.
 
     Args:
         bundle: name of the bundle.
-        dataset_json: the file.
+        json_file: the file.
         ignored: names of classes that become background, in lower case.
 
     Returns:
@@ -87,13 +95,11 @@ def label_table(
     Raises:
         UserError: if a class is neither in the bundle nor to be ignored.
     """
-    table, others = table_by_name(bundle, label_names(dataset_json))
+    table, others = table_by_name(bundle, label_names(json_file))
     if strange := [name for name in others.values() if name.lower() not in ignored]:
-        raise UserError(
-            f"{dataset_json}: {bundle} has no class {strange[0]!r}; it has {', '.join(CLASSES[bundle][1:])}"
-        )
+        raise UserError(f"{json_file}: {bundle} has no class {strange[0]!r}; it has {', '.join(CLASSES[bundle][1:])}")
     missing = [name for number, name in enumerate(CLASSES[bundle]) if number and number not in table.values()]
-    notes = [f"{dataset_json} has no class {', '.join(missing)}"] if missing else []
+    notes = [f"{json_file} has no class {', '.join(missing)}"] if missing else []
     return table, tuple(others), notes
 
 

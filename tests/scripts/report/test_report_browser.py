@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from scripts.screenshots import browser, chromium
+from docs.screenshots import browser, chromium
 from tests.scripts.report.report_pages import EVIL, made, volumes
 
 pytest.importorskip("selenium")

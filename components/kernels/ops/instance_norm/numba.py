@@ -4,64 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
-import numpy as np
 import torch
 from torch import Tensor
 
 from ...custom_op import custom_op
 from ...layout import channels_last
-from ...numba_jit import jit, threads
+from .gradients import Normalised, gradients
 from .invertible import InvertibleNorm, is_invertible
-from .rows import BLOCK, CHUNKS, before_activation, empty, forward, lines_of, narrow, span, tile, widen, width_of
-
-
-@jit(parallel=True)
-def _gradient_sums(x, y, dy, mean, slope, has_residual, dresidual, sums, products):  # noqa: ANN001, ANN202
-    """Sums over each chunk of dz, the gradient before the activation, and of dz · (x − mean); dz goes to dresidual."""
-    batch, lines, width = x.shape
-    for job in numba.prange(batch * CHUNKS):
-        b, chunk = job // CHUNKS, job % CHUNKS
-        first, last = span(chunk, lines)
-        centre, sums_c, products_c = mean[b], sums[b, chunk], products[b, chunk]
-        total = np.empty(width, mean.dtype)
-        product = np.empty(width, mean.dtype)
-        dz = np.empty(width, mean.dtype)
-        sums_c[:] = 0.0
-        products_c[:] = 0.0
-        for begin in range(first, last, BLOCK):
-            total[:] = 0
-            product[:] = 0
-            for r in range(begin, min(begin + BLOCK, last)):
-                line = x[b, r]
-                before_activation(dy[b, r], y[b, r], slope, dz)
-                for c in range(width):
-                    total[c] += dz[c]
-                    product[c] += dz[c] * (widen(line[c]) - centre[c])
-                if has_residual:
-                    dother = dresidual[b, r]
-                    for c in range(width):
-                        dother[c] = narrow(dz[c], dother)
-            for c in range(width):
-                sums_c[c] += total[c]
-                products_c[c] += product[c]
-
-
-@jit(parallel=True)
-def _gradient(x, y, dy, slope, a, k, s, dx):  # noqa: ANN001, ANN202
-    """Write dx = a · dz + k · x + s; a, k and s are (batch, W)."""
-    batch, lines, width = x.shape
-    for job in numba.prange(batch * CHUNKS):
-        b, chunk = job // CHUNKS, job % CHUNKS
-        first, last = span(chunk, lines)
-        a_b, k_b, s_b = a[b], k[b], s[b]
-        dz = np.empty(width, a.dtype)
-        for r in range(first, last):
-            before_activation(dy[b, r], y[b, r], slope, dz)
-            line = dx[b, r]
-            line[:] = x[b, r]
-            for c in range(width):
-                line[c] = narrow(a_b[c] * dz[c] + k_b[c] * widen(line[c]) + s_b[c], line)
+from .rows import empty, forward
 
 
 def instance_norm(
@@ -118,22 +68,9 @@ def _norm_backward(
     negative_slope: float,
     has_residual: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    width, dtype = width_of(x), weight.detach().numpy().dtype
-    slope, size = dtype.type(negative_slope), x[0, 0].numel()
-    dx, dresidual = empty(x), empty(x) if has_residual else x.new_empty(0)
-    lines = [lines_of(tensor, width) for tensor in (x, y, dy)]
-    other = lines_of(dresidual, width) if has_residual else lines[0]
-    sums, products = np.empty((2, x.shape[0], CHUNKS, width))
-    centre = tile(mean.numpy(), width, dtype)
-    with threads():
-        _gradient_sums(*lines, centre, slope, has_residual, other, sums, products)
-        sums, products = (s.reshape(x.shape[0], -1, x.shape[1]).sum(1) for s in (sums, products))
-        gain = weight.detach().numpy() * rstd.numpy()
-        factor = -gain * np.square(rstd.numpy()) * products / size
-        factors = gain, factor, -gain * sums / size - factor * mean.numpy()
-        _gradient(*lines, slope, *(tile(vector, width, dtype) for vector in factors), lines_of(dx, width))
-    dweight, dbias = (rstd.numpy() * products).sum(0), sums.sum(0)
-    return dx, *(torch.from_numpy(vector).to(weight.dtype) for vector in (dweight, dbias)), dresidual
+    n = Normalised(x, mean.numpy(), rstd.numpy())
+    dx, dweight, dbias, dresidual = gradients(n, y, dy, weight, rstd, negative_slope, has_residual)
+    return dx, dweight, dbias, x.new_empty(0) if dresidual is None else dresidual
 
 
 @_norm.register_fake

@@ -125,14 +125,6 @@ def _normalise(x, mean, scale, shift, residual, has_residual, slope, inplace, y)
                     line[c] = narrow(max(z, slope * z), line)
 
 
-@jit()
-def before_activation(dy: np.ndarray, y: np.ndarray, slope: float, dz: np.ndarray) -> None:
-    """Write the gradient before the activation of one line to dz."""
-    one, zero = dz.dtype.type(1), dz.dtype.type(0)
-    for c in range(len(dz)):
-        dz[c] = widen(dy[c]) * (one if widen(y[c]) > zero else slope)
-
-
 def lines_of(x: Tensor, width: int) -> np.ndarray:
     """(B, C, *spatial) to (batch, lines, width); no copy where x is channels-last in memory; bfloat16 as uint16."""
     rows = to_rows(x.detach()).reshape(x.shape[0], -1, width)

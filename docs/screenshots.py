@@ -1,4 +1,4 @@
-"""Screenshots of pages for the documentation, a tool for developers: ``python -m scripts.screenshots --help``."""
+"""Screenshots of pages for the documentation, a tool for developers: ``python -m docs.screenshots --help``."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ import fire
 from PIL import Image
 
 from components.files import replacing
-
-from .errors import UserError
+from scripts.errors import UserError
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -93,7 +92,7 @@ def screenshots(report: str, out: str = "docs/images", mlflow: str | None = None
         anchors: sections of the report that get a picture of their own, report_SECTION.png.
 
     Example:
-        python -m scripts.screenshots --report O/report.html --mlflow sqlite:///O/mlruns.db
+        python -m docs.screenshots --report O/report.html --mlflow sqlite:///O/mlruns.db
     """
     address, folder = Path(report).resolve().as_uri(), Path(out)
     with browser(*DESKTOP) as chrome:
@@ -134,21 +133,9 @@ def _mlflow_server(uri: str) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    words = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "ui",
-        "--backend-store-uri",
-        uri,
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-    ]
-    server = subprocess.Popen(
-        [*words, "--workers", "1"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    flags = ["--backend-store-uri", uri, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    words = [sys.executable, "-m", "mlflow", "ui", *flags]
+    server = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
         address = f"http://127.0.0.1:{port}"
         while server.poll() is None:
