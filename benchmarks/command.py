@@ -44,7 +44,7 @@ def run(
         repeats: timed runs of each alternative; 7 by default, 2 with --quick.
         threads: CPU threads; by default as many as PyTorch takes.
         out: folder for bench.json (all raw times), bench.md (tables) and pictures.
-        quick: tiny networks and inputs, to see that everything runs; the numbers say nothing.
+        quick: tiny networks and inputs, to see that everything runs; the numbers are meaningless.
         device: cpu or cuda.
         weights: file of trained weights of a bundle, to compare label maps in bfloat16 and float32 (networks/bfloat16).
         seed: of inputs and weights.
@@ -144,4 +144,4 @@ def _show(record: Record) -> None:
     if failed:
         print(f"{failed} of {len(record['rows'])} measurements were not possible, see !")
     if record["settings"]["quick"]:
-        print("A quick run: tiny networks and inputs, the numbers say nothing")
+        print("A quick run with tiny networks and inputs: the numbers are meaningless")

@@ -122,5 +122,5 @@ def _refuse_bad_output(engine: Engine, mixed: bool) -> None:
         image = engine.state.batch[CommonKeys.IMAGE] if isinstance(engine.state.batch, dict) else None
         names = image.meta.get(ImageMetaKey.FILENAME_OR_OBJ, "") if isinstance(image, MetaTensor) else ""
         name = ", ".join(names) if isinstance(names, list | tuple) else str(names)
-        hint = "; try --amp false" if mixed else ": the weights are of no use"
+        hint = "; try --amp false" if mixed else ": the weights cannot be used"
         raise ValueError(f"{name or 'an image'}: the network's output is not finite{hint}")

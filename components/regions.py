@@ -24,7 +24,7 @@ def check_regions(regions: Sequence[Sequence[int]], ignore_label: int | None = N
         raise ValueError(f"regions must be lists of labels, one list for each region, not {regions!r}")
     for forbidden, name in ((0, "the background"), (ignore_label, "ignored")):
         if any(forbidden in region for region in checked):
-            raise ValueError(f"the label {forbidden} is {name}: it can be in no region of {regions!r}")
+            raise ValueError(f"the label {forbidden} is {name}: it must not be in any region of {regions!r}")
     return checked
 
 

@@ -30,6 +30,6 @@ def require(version: str) -> None:
     if needed[:fixed] != loaded[:fixed] or loaded < needed:
         raise ImportError(
             f"this bundle needs components {version}, but Python has loaded components {__version__} from "
-            f"{Path(__file__).parent}: run the bundle in a process of its own, or use bundles and an installed scanseg "
+            f"{Path(__file__).parent}: run the bundle in a separate process, or use bundles and an installed scanseg "
             "of one release"
         )

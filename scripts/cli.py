@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         path, entry, rest = find(words, COMMANDS)
         if not isinstance(entry, Command) and rest and rest[0] not in HELP:
-            raise UserError(f"a command has to come before {rest[0]}; see {' '.join([PROGRAM, *path])} --help")
+            raise UserError(f"give a command before {rest[0]}; see {' '.join([PROGRAM, *path])} --help")
         if not isinstance(entry, Command) or HELP & set(rest):
             print(help_text(path, entry))
         else:

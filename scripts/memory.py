@@ -92,7 +92,7 @@ def given(gib: float | str) -> Memory:
         UserError: if it is not a positive number.
     """
     if isinstance(gib, str) or not 0 < gib < math.inf:
-        raise UserError(f"--memory needs a number of GiB above 0, or here for this machine, not {gib!r}")
+        raise UserError(f"--memory needs a number of GiB above 0, or 'here' for this machine, not {gib!r}")
     return Memory(float(gib), True, "given with --memory, of a GPU")
 
 

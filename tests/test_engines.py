@@ -81,7 +81,7 @@ def test_the_type_goes_with_the_device():
 
 
 def test_an_output_that_is_no_number_is_an_error():
-    with pytest.raises(ValueError, match=r"scan\.nii: the network's output is not finite: the weights are of no use"):
+    with pytest.raises(ValueError, match=r"scan\.nii: the network's output is not finite: the weights cannot be used"):
         run(Evaluator, value=float("inf"))
 
 

@@ -58,7 +58,7 @@ class PreparedCases:
             try:
                 return torch.load(path, weights_only=True)
             except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-                logger.warning("%s cannot be read (%s): it is made again", path, type(error).__name__)
+                logger.warning("%s cannot be read (%s): it is recomputed", path, type(error).__name__)
         item = convert_to_tensor(prepare(), track_meta=False, convert_numeric=False)
         with replacing(path, shared=True) as partial:
             torch.save(item, partial)

@@ -107,7 +107,7 @@ class SkipBadSteps:
         engine.state.metrics[SKIPPED] = engine.state.metrics.get(SKIPPED, 0) + 1
         what = "gradient" if loss_is_finite else f"loss ({first_loss(engine.state.output):g})"
         where = f"iteration {engine.state.iteration} of epoch {engine.state.epoch}"
-        logger.warning("%s: the %s is not finite, so that no step is taken", where, what)
+        logger.warning("%s: the %s is not finite: the step is skipped", where, what)
         if self.in_row >= self.max_skipped:
             raise FloatingPointError(self._advice(what, where))
 

@@ -73,7 +73,7 @@ class ScoreWriter:
 
     def _iteration(self, engine: Engine) -> None:
         if not isinstance(engine.state.output, list):
-            raise ValueError("ScoreWriter needs single cases: leave decollate=True on the evaluator")
+            raise ValueError("ScoreWriter needs single cases: keep decollate=True in the evaluator")
         for given, item in zip(engine.state.batch, engine.state.output, strict=True):
             self._score({**given, **item})  # the output has image, label and pred only
 

@@ -105,7 +105,9 @@ def weight_files(
     if folds is None:
         return [(folder / "model.pt").as_posix()]
     if fold is not None:
-        raise ValueError(f"fold {fold} and folds {folds}: the networks of other folds have seen the cases of a fold")
+        raise ValueError(
+            f"fold {fold} and folds {folds}: the networks of the other folds were trained on the cases of this fold"
+        )
     there = trained_folds(folder)
     if folds == "all":
         if not there:
@@ -113,10 +115,12 @@ def weight_files(
         return [(folder / f"fold_{number}" / "model.pt").as_posix() for number in there]
     numbers = folds.split(",") if isinstance(folds, str) else folds if isinstance(folds, Sequence) else [folds]
     if not all(str(number).strip().isdigit() for number in numbers):
-        raise ValueError(f"folds is {folds!r}, but all or numbers as 0,2 are needed")
+        raise ValueError(f"folds is {folds!r}, but all or numbers such as 0,2 are needed")
     numbers = [int(number) for number in numbers]
     if len(set(numbers)) < len(numbers):
-        raise ValueError(f"folds is {folds!r}, but each number can be given once: the folds count alike in the average")
+        raise ValueError(
+            f"folds is {folds!r}, but each number can be given only once: all folds have the same weight in the average"
+        )
     if there and (missing := [number for number in numbers if str(number) not in there]):
         raise FileNotFoundError(f"{folder} has no weights of fold {missing[0]}: it has those of {', '.join(there)}")
     return [(folder / f"fold_{number}" / "model.pt").as_posix() for number in numbers]
@@ -175,7 +179,7 @@ class StrictCheckpointLoader:
     def __call__(self, engine: Engine) -> None:
         """Load the weights."""
         if self.random_weights:
-            logger.warning("the weights are random: the results mean nothing (random_weights is true)")
+            logger.warning("the weights are random: the results are meaningless (random_weights is true)")
             return
         if len(self.paths) == 1:
             load_weights(self.network, self.paths[0])

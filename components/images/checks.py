@@ -24,7 +24,7 @@ def image_faults(content: Content, channels: int = 1) -> Iterator[str]:
     """
     array = content.array
     if array.dtype.kind not in "biuf":
-        yield f"has values of type {array.dtype}, but one real number for each voxel is needed"
+        yield f"has values of type {array.dtype}, but each voxel must be one real number"
         return
     if not array.size:
         yield f"has shape {array.shape} and no voxel"
@@ -34,7 +34,7 @@ def image_faults(content: Content, channels: int = 1) -> Iterator[str]:
     if content.affine is None:
         return
     if array.ndim != 3 and array.shape[3:] != (channels,):
-        yield f"has {array.ndim} axes ({shown(array.shape)}), but 3 are needed, and a file of its own for each channel"
+        yield f"has {array.ndim} axes ({shown(array.shape)}), but 3 are needed, with each channel in a separate file"
         return
 
 
@@ -60,14 +60,14 @@ def label_faults(content: Content, known: Collection[int] | None, names: str = "
     """
     array = content.array
     if content.affine is None and array.ndim != 2:
-        yield "is a picture in colours, but a map of class numbers is needed"
+        yield "is a colour picture, but a map of class numbers is needed"
         return
     if array.dtype.kind not in "biuf":
         return  # told by image_faults
     values = np.unique(array[np.isfinite(array)])
     whole = (values == np.rint(values)) & (values >= 0)
     if not whole.all():
-        yield f"has the value {values[~whole][0]:g}, but numbers of classes are needed: whole ones from 0 on"
+        yield f"has the value {values[~whole][0]:g}, but class numbers must be whole and 0 or more"
     elif known is not None and (strange := sorted({int(value) for value in values} - set(known) - {0})):
         shown = ", ".join(map(str, strange[:5])) + (", …" if len(strange) > 5 else "")
         yield f"has the labels {shown}, but {names}"
@@ -82,7 +82,7 @@ def differences(content: Content, image: Content, name: str) -> Iterator[str]:
         name: name of the image.
     """
     if (content.affine is None) != (image.affine is None):
-        yield f"is of another kind than {name}: one is a picture, the other a volume"
+        yield f"is not of the same kind as {name}: one is a picture, the other a volume"
         return
     axes = 2 if image.affine is None else None
     if content.array.shape[:axes] != image.array.shape[:axes]:
@@ -93,4 +93,4 @@ def differences(content: Content, image: Content, name: str) -> Iterator[str]:
     if not np.allclose(spacing, wanted, atol=TOLERANCE_MM):
         yield f"has a spacing of {shown(spacing)} mm, but {name} has {shown(wanted)} mm"
     if not (distance := np.abs(content.affine - image.affine).max()) <= TOLERANCE_MM:
-        yield f"has another affine than {name}: they differ by up to {distance:g} mm"
+        yield f"has a different affine from {name}: they differ by up to {distance:g} mm"

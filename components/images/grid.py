@@ -65,7 +65,7 @@ def check_place(affine: np.ndarray) -> None:
     axes = affine[:3, :3]
     spacing = np.linalg.norm(axes, axis=0)
     if not np.isfinite(affine).all() or not spacing.all() or abs(np.linalg.det(axes / spacing)) < 1e-6:
-        raise ValueError("its affine does not give every voxel a place of its own: repair the header")
+        raise ValueError("its affine maps several voxels to one position: repair the header")
     if spacing.min() < SMALLEST_MM or spacing.max() > LARGEST_MM:
         raise ValueError(
             f"its voxels are {shown(spacing)} mm, but scans have {SMALLEST_MM:g} to {LARGEST_MM:g} mm: correct the "

@@ -25,7 +25,7 @@ def stretched_rgb(picture: np.ndarray) -> np.ndarray:
     from ..transforms.percentiles import PercentilesToUint8d
 
     if not np.isfinite(picture).all() or picture.min() < 0:
-        raise ValueError("NaN, infinity or values below 0 among the pixels")
+        raise ValueError("some pixels are NaN, infinite or below 0")
     channels = picture[None] if picture.ndim == 2 else np.moveaxis(picture, -1, 0)
     stretched = np.asarray(PercentilesToUint8d("image")({"image": channels})["image"])
     return np.ascontiguousarray(np.moveaxis(np.broadcast_to(stretched, (3, *channels.shape[1:])), 0, -1))
@@ -38,7 +38,7 @@ def unit_range(voxels: np.ndarray) -> np.ndarray:
         ValueError: if there is NaN or infinity, or all values are the same.
     """
     if not np.isfinite(voxels).all():
-        raise ValueError("NaN or infinity among the voxels")
+        raise ValueError("some voxels are NaN or infinite")
     low, high = float(voxels.min()), float(voxels.max())
     if low == high:
         raise ValueError(f"all voxels are {low:g}")

@@ -32,7 +32,7 @@ def read_nifti(path: str | Path) -> nib.Nifti1Image:
     image = _parsed(path, raw)
     stored = image.dataobj
     if stored.dtype.kind not in "biuf":
-        raise ValueError(f"its voxels are of type {stored.dtype}, but one real number each is needed")
+        raise ValueError(f"its voxels are of type {stored.dtype}, but each must be one real number")
     if isinstance(image, nib.Nifti1Image) and stored.offset < image.header.single_vox_offset:
         raise ValueError(f"its header says that the voxels begin at byte {stored.offset}, inside the header: repair it")
     needed = stored.offset + math.prod(map(int, stored.shape)) * stored.dtype.itemsize

@@ -111,7 +111,7 @@ def _deep(path: Path) -> np.ndarray:
         from imagecodecs import imread
     except ImportError as error:
         raise ImportError(
-            "it has colours of 16 bits, which needs imagecodecs: pip install 'scanseg[formats]', or save it as TIFF"
+            "it has 16-bit colours, which need imagecodecs: pip install 'scanseg[formats]', or save it as TIFF"
         ) from error
     array = imread(path)
     return array[..., 0] if array.shape[2] == 2 else array[..., :3]

@@ -94,7 +94,7 @@ def _channels(page: TiffPage, several: bool) -> tuple[list[int], int | None]:
     if photometric not in (WHITE, BLACK, RGB, PALETTE, CMYK, YCBCR):
         raise ValueError(f"its colours are {_name(page.photometric)}, which is not supported: save it as RGB")
     if page.dtype is None or page.dtype.kind not in "biuf":
-        raise ValueError(f"its samples of {page.bitspersample} bits are not numbers of a known type: save it anew")
+        raise ValueError(f"its samples of {page.bitspersample} bits are not of a known number type: save it again")
     base = COLOURS.get(photometric, 1)
     extra = [*map(int, page.extrasamples), *[0] * count][: max(count - base, 0)]
     alpha = [base + place for place, kind in enumerate(extra) if kind in (PREMULTIPLIED, ALPHA)]
@@ -170,11 +170,9 @@ def _divided(colours: np.ndarray, alpha: np.ndarray, most: int) -> np.ndarray:
 
 def _inverted(colours: np.ndarray, most: int, numbers: bool) -> np.ndarray:
     if colours.dtype.kind not in "bu":
-        raise ValueError(
-            f"it is min-is-white of type {colours.dtype}, where it is open what white is: save it as min-is-black"
-        )
+        raise ValueError(f"it is min-is-white of type {colours.dtype}, with no defined white: save it as min-is-black")
     if numbers:
-        raise ValueError("it is min-is-white, so that its numbers may be turned round: save the labels as min-is-black")
+        raise ValueError("it is min-is-white, so its labels may be inverted: save them as min-is-black")
     return ~colours if colours.dtype.kind == "b" else (most - colours).astype(colours.dtype)
 
 

@@ -45,7 +45,9 @@ def load_pretrained(network: nn.Module, path: str | PathLike[str]) -> float:
             network's parameters fit. Then the network is as before.
     """
     if not isinstance(path, str | PathLike):
-        raise ValueError(f"pretrained is {path!r}, but the path of a weights file is needed, as model.pt of a training")
+        raise ValueError(
+            f"pretrained is {path!r}, but the path of a weights file is needed, such as the model.pt of a training"
+        )
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there are no weights at {path} to start from: give another --pretrained")
@@ -69,7 +71,7 @@ def load_pretrained(network: nn.Module, path: str | PathLike[str]) -> float:
         raise ValueError(
             f"{path} fits {100 * share:.0f} % of the parameters of this {type(network).__name__}, and at least "
             f"{100 * LEAST:.0f} % are needed to start from it; {len(missing)} of {len(own)} tensors do not fit, first "
-            f"{first_of(reasons)}: give weights of a network more like this one. Published checkpoints have to go "
+            f"{first_of(reasons)}: give the weights of a more similar network. Published checkpoints have to go "
             "through `scanseg weights convert` first"
         )
     check_finite(fitting, path)

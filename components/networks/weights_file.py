@@ -43,14 +43,16 @@ def read_weights(path: str | PathLike[str], mapped: bool = False) -> dict[str, T
     )
     state = next(held, content)
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"{path} holds no weights: a dictionary of tensors is needed, as `model.pt` of a training")
+        raise ValueError(
+            f"{path} holds no weights: a dictionary of tensors is needed, such as the model.pt of a training"
+        )
     return dict(state)
 
 
 def check_finite(state: Mapping[str, Tensor], path: str | PathLike[str]) -> None:
     """Raise ValueError, with the first names, if weights that were read from ``path`` are NaN or infinite."""
     if broken := [name for name, value in state.items() if value.is_floating_point() and not value.isfinite().all()]:
-        raise ValueError(f"{path} has values that are NaN or infinite in {first_of(broken)}: it is of no use")
+        raise ValueError(f"{path} has values that are NaN or infinite in {first_of(broken)}: it cannot be used")
 
 
 def first_of(names: Iterable[str]) -> str:
@@ -75,4 +77,6 @@ def _check_sums(path: Path) -> None:
     except Exception as error:  # a damaged zip makes the module fail in many ways
         raise ValueError(f"{path} is damaged: {one_line(error)}; copy or download it again") from error
     if wrong is not None:
-        raise ValueError(f"{path} is damaged: {wrong} in it is not what was written; copy or download it again")
+        raise ValueError(
+            f"{path} is damaged: the content of {wrong} does not match its checksum; copy or download it again"
+        )

@@ -165,7 +165,7 @@ class Checkpoints:
     def _begin(self) -> None:
         if self.last.exists() and idist.get_rank() == 0:
             logger.warning(
-                "%s of an earlier training is replaced after the first epoch: --resume true continues from it instead",
+                "%s of an earlier training will be replaced after the first epoch: --resume true would continue it",
                 self.last.path,
             )
         if self.pretrained is not None:
@@ -216,7 +216,7 @@ class Checkpoints:
             where = f"in the validation of epoch {epoch}" if iterations == length else where
         if idist.get_rank() == 0:
             logger.warning(
-                "ended by %s %s: %s has all that was done; --resume true continues from it",
+                "ended by %s %s: %s holds the progress so far; --resume true continues from it",
                 signal.Signals(signalled).name,
                 where,
                 self.last.path,

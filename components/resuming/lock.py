@@ -68,8 +68,8 @@ def _lock(folder: Path) -> Iterator[None]:
     except Timeout:
         process, machine = _holder(path)
         raise ValueError(
-            f"process {process} on {machine} trains in {folder}: wait for its end, or name another --output_dir and "
-            "--ckpt_dir"
+            f"process {process} on {machine} is training in {folder}: wait until it ends, or give another --output_dir "
+            "and --ckpt_dir"
         ) from None
     except OSError as error:
         raise explained(error, path) from None

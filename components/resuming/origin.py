@@ -78,13 +78,13 @@ def check_origin(state: Mapping[str, Any], network: nn.Module, now: Mapping[str,
     theirs, ours = before.get("optimizer"), now["optimizer"]
     if theirs is not None and theirs != ours:
         raise ValueError(
-            f"{path} is of a training with {theirs}, but this one has {ours}: continue with {theirs}, as the first "
+            f"{path} is from a training with {theirs}, but this one has {ours}: continue with {theirs}, as the first "
             f"command had it, {ANEW}"
         )
     if before.get("data") and now["data"] and before["data"]["sha256"] != now["data"]["sha256"]:
         raise ValueError(
-            f"{path} is of a training on {_shown(before['data'])}, but this one has {_shown(now['data'])}: give the "
-            f"--dataset_dir that it was begun with, {ANEW}"
+            f"{path} is from a training on {_shown(before['data'])}, but this one has {_shown(now['data'])}: give the "
+            f"--dataset_dir that it started with, {ANEW}"
         )
 
 
@@ -108,7 +108,7 @@ def check_optimizer(
     if missing and not known:  # schedules add settings of their own, but take none away
         had = {name for group in theirs for name in group} - set(optimizer.defaults) - {"params", "initial_lr"}
         raise ValueError(
-            f"{path} is of a training with another optimizer, which has {_listed(had)}, but this one has "
+            f"{path} is from a training with another optimizer, which has {_listed(had)}, but this one has "
             f"{type(optimizer).__name__} with {_listed(missing)}: continue with that of the first command, {ANEW}"
         )
     sizes, own_sizes = ([len(group["params"]) for group in groups] for groups in (theirs, ours))
@@ -125,7 +125,7 @@ def _check_network(saved: Mapping[str, Tensor], network: nn.Module, name: str, p
     if differing:
         first = differing[0]
         raise ValueError(
-            f"{path} is of another network: {name} with {len(saved)} tensors, but this training has "
+            f"{path} is from another network: {name} with {len(saved)} tensors, but this training has "
             f"{type(network).__name__} with {len(ours)}; {len(differing)} differ, such as {first} ("
             f"{_shape(saved, first)} there, {_shape(ours, first)} here): continue with the settings that it was "
             f"trained with, {ANEW}"

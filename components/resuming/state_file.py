@@ -64,7 +64,7 @@ class StateFile:
             return state
         if damaged:
             raise ValueError(
-                f"damaged: {' and '.join(damaged)}: put back a copy of one, or start anew without --resume true"
+                f"damaged: {' and '.join(damaged)}: put back a copy of one, or start again without --resume true"
             )
         raise FileNotFoundError(f"nothing to resume: there is no {self.path}; start without --resume true")
 
@@ -129,8 +129,8 @@ class _Watched:
 def _read(path: Path) -> dict[str, Any]:
     with zipfile.ZipFile(path) as archive:
         if (name := archive.testzip()) is not None:  # PyTorch's reader does not look at the check sums
-            raise ValueError(f"{name} in it has another check sum")
+            raise ValueError(f"the checksum of {name} in it is wrong")
     state = torch.load(path, map_location="cpu", weights_only=True)
     if not {"network", "optimizer", "epoch"} <= state.keys():
-        raise ValueError("it is not a state of a training")
+        raise ValueError("it does not hold the state of a training")
     return state

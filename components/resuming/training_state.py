@@ -113,7 +113,7 @@ class TrainingState:
         length, ranks = self.trainer.state.epoch_length, len(state["random"])
         if iterations and (state["epoch_length"] != length or ranks != idist.get_world_size()):
             if idist.get_rank() == 0:
-                logger.warning("%s has other iterations: epoch %d begins again", path, epochs + 1)
+                logger.warning("%s has a different number of iterations: epoch %d is repeated", path, epochs + 1)
             iterations = 0
         check_origin(state, self.network, self._origin, path)
         check_optimizer(state["optimizer"], self.optimizer, path, known="origin" in state)
@@ -173,9 +173,9 @@ class TrainingState:
             self.ema.ema_model.load_state_dict(state["ema"]["network"])
             self.ema.momentum_scheduler.event_index = state["ema"]["updates"]
         elif self.ema is not None:
-            logger.info("%s has no average of weights: it begins here", path)
+            logger.info("%s has no average of the weights: it starts here", path)
         elif "ema" in state and idist.get_rank() == 0:
-            logger.warning("%s has an average of weights, which ends here: add --ema true to keep it", path)
+            logger.warning("%s has an average of the weights, which is dropped: add --ema true to keep it", path)
         if self.early_stop is not None and "early_stop" in state:
             self.early_stop.counter = state["early_stop"]["counter"]
             self.early_stop.best_score = state["early_stop"]["best_score"]

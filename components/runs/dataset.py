@@ -34,7 +34,7 @@ def check_dataset(dataset_dir: Any, lists: Sequence[str], folder_of_images: bool
             found = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
             raise ValueError(f"{path} needs a list of items {name!r}, but has {found or 'nothing'}; {MAKE}")
         if name == lists[0] and not items:
-            raise ValueError(f"{path}: the list {name!r} is empty, so that there is nothing to do")
+            raise ValueError(f"{path}: the list {name!r} is empty: there is nothing to do")
         _check_files(path, name, items)
 
 
@@ -46,7 +46,7 @@ def _check_files(path: Path, name: str, items: Sequence[Mapping[str, Any]]) -> N
         shown = ", ".join(missing[:SHOWN]) + (", …" if len(missing) > SHOWN else "")
         raise FileNotFoundError(
             f"{len(missing)} of {len(files)} files of the list {name!r} in {path} are missing: {shown}; bring them "
-            f"back, or make the data set again: `scanseg data check {path.parent}` looks for all faults"
+            f"back, or make the data set again: `scanseg data check {path.parent}` lists all faults"
         )
 
 

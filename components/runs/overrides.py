@@ -78,7 +78,7 @@ def check_kind(name: str, value: Any, ours: Any) -> None:
     Example:
         >>> check_kind("max_epochs", "many", 300)
         Traceback (most recent call last):
-        ValueError: --max_epochs is 'many', but a whole number is needed, as 300
+        ValueError: --max_epochs is 'many', but a whole number is needed, such as 300
     """
     if (isinstance(value, str) and value[:1] in ("$", "@", "%")) or value is None:
         return
@@ -95,7 +95,7 @@ def check_kind(name: str, value: Any, ours: Any) -> None:
         return
     if not fits:
         example = json.dumps(ours, ensure_ascii=False)
-        example = "" if isinstance(ours, bool) or len(example) > 60 else f", as {example}"
+        example = "" if isinstance(ours, bool) or len(example) > 60 else f", such as {example}"
         raise ValueError(f"--{name} is {value!r}, but {wanted} is needed{example}")
 
 

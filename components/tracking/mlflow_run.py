@@ -144,7 +144,7 @@ class MLflowRun(MLFlowHandler):
         if self.weights is None:
             return
         if self.config is None or self._shape is None or not Path(self.weights).is_file():
-            logger.warning("no model is logged: there is no executed config, no image or no %s", self.weights)
+            logger.warning("no model is logged: the executed config, an image or %s is missing", self.weights)
             return
         import mlflow
 

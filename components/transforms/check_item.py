@@ -83,7 +83,7 @@ class CheckItemd(MapTransform):
             return "it has voxels that are NaN or infinite: repair or leave out the image"
         slices = image.shape[3] if image.ndim == 4 else 0
         if low == high and slices != 1:
-            return f"all its voxels are {low:g}: there is nothing to see, leave out the image"
+            return f"all voxels are {low:g}, so there is nothing to see: leave out the image"
         return ""
 
     def _label_fault(self, label: Tensor, image: Tensor | None) -> str:

@@ -64,7 +64,7 @@ def bench(
         repeats: timed runs of each alternative; 7 by default, 2 with --quick.
         threads: CPU threads; by default as many as PyTorch takes.
         out: JSON file for all raw times.
-        quick: tiny networks and inputs, to see that everything runs; the numbers say nothing.
+        quick: tiny networks and inputs, to see that everything runs; the numbers are meaningless.
         device: cpu, cuda, or another accelerator that PyTorch finds here (mps, xpu).
         seed: of inputs and weights.
         plan: only show which batches of the bundles fit into the memory.
@@ -100,7 +100,7 @@ def bench(
     for found in tables(rows):
         print(found.text(), end="\n\n")
     if quick:
-        print("A quick run: tiny networks and inputs, the numbers say nothing")
+        print("A quick run with tiny networks and inputs: the numbers are meaningless")
     return int(not any("failed" not in row for row in rows))
 
 
@@ -123,7 +123,7 @@ def check_new(path: Path) -> None:
     if path.is_dir():
         raise UserError(f"--out {path} is a folder: give a file")
     if path.exists():
-        raise UserError(f"{path} is there already: give another file with --out, or delete it")
+        raise UserError(f"{path} exists already: give another file with --out, or delete it")
 
 
 def _of_bundle(bundle: str, dataset_dir: str | None) -> Mapping[str, Work]:

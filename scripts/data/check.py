@@ -87,7 +87,7 @@ def _read(folder: Path) -> tuple[dict[str, list[dict[str, str]]], dict[str, Any]
         isinstance(items, list) and all(isinstance(item, dict) for item in items) for items in lists.values()
     )
     if not shaped:
-        raise UserError(f"{folder / 'datalist.json'} has to hold lists of items by name: {', '.join(PARTS)}")
+        raise UserError(f"{folder / 'datalist.json'} must hold lists of items by name: {', '.join(PARTS)}")
     for key in dict.fromkeys(key for items in lists.values() for item in items for key in item):
         if key not in FOLDERS and (hint := did_you_mean(key, FOLDERS, prefix="'", suffix="'")):
             raise UserError(f"{folder / 'datalist.json'}: an item has the key {key!r}{hint}")

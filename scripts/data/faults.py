@@ -92,13 +92,13 @@ def _faults_of(key: str, content: Content, job: CheckJob) -> Iterator[str]:
     if key == "image" and (fault := constant([content])):
         yield fault
     if content.affine is None and key == "image" and (array.dtype != np.uint8 or array.shape[2:] != (3,)):
-        yield f"is a picture of shape {array.shape} and type {array.dtype}, but H × W × 3 and uint8 are needed"
+        yield f"is a picture of shape {array.shape} and type {array.dtype}, but height × width × 3 and uint8 are needed"
     if key == "label":
         yield from label_faults(content, range(job.classes), f"{job.bundle} has 0 to {job.classes - 1}")
         if not array.any() and not job.may_be_empty:
             yield "is empty: background only"
         if job.ignore is not None and (array == job.ignore).all():
-            yield f"has the label {job.ignore} in all its voxels, which are ignored: there is nothing to learn or score"
+            yield f"has the label {job.ignore} in all voxels, which are ignored: there is nothing to learn or score"
     if key == "instances" and not array.any() and not job.may_be_empty:
         yield "has no instance"
 

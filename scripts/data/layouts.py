@@ -162,7 +162,7 @@ def held_out(groups: Iterable[str]) -> set[str]:
     """
     names = sorted(set(groups), key=_order)
     if len(names) < 2:
-        raise UserError(f"{len(names)} training case is too little: at least one for training and one for validation")
+        raise UserError(f"{len(names)} training case is not enough: one for training and one for validation are needed")
     count = max(1, round(len(names) / 5))
     return {names[(2 * place + 1) * len(names) // (2 * count)] for place in range(count)}
 
@@ -206,7 +206,7 @@ def missing_cases(found: Iterable[int], expected: Iterable[int]) -> list[str]:
     if not missing:
         return []
     shown = ", ".join(map(str, missing[:12])) + (", …" if len(missing) > 12 else "")
-    return [f"{len(missing)} of the {len(expected)} published cases are not there: {shown}"]
+    return [f"{len(missing)} of the {len(expected)} published cases are missing: {shown}"]
 
 
 def _plain(text: str | None) -> str:

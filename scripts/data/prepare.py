@@ -96,11 +96,11 @@ def prepare(
     folder = Path(out)
     if _is_ready(folder, plan):
         shutil.rmtree(folder / STATE, ignore_errors=True)
-        print(f"{folder} holds this data set already; nothing to do")
+        print(f"{folder} already holds this data set; nothing to do")
         return
     records = _begin(folder, plan, layout, Path(source))
     if records:
-        print(f"{len(records)} of {len(plan.cases)} cases are done already")
+        print(f"{len(records)} of {len(plan.cases)} cases are already done")
     jobs = [(plan.convert, case, folder) for case in plan.cases if case.key not in records]
     for (_, case, _), record in work(_convert, jobs, processes, "preparing", "cases"):
         records[case.key] = record
@@ -127,13 +127,13 @@ def _is_ready(folder: Path, plan: ConversionPlan) -> bool:
         before, now = (details.get(option, default) for details in (record, dataset.details))
         if before != now:
             raise UserError(
-                f"{folder} holds this data set already, made with --{option} {before}: delete it, or choose another "
+                f"{folder} already holds this data set, made with --{option} {before}: delete it, or choose another "
                 "folder with --out"
             )
     before = record.get("cases")
     if before != len(plan.cases):
         raise UserError(
-            f"{folder} holds this data set already, made from {before} cases, but now there are {len(plan.cases)}: "
+            f"{folder} already holds this data set, made from {before} cases, but now there are {len(plan.cases)}: "
             f"delete it, or choose another folder with --out"
         )
     return True
@@ -149,7 +149,7 @@ def _begin(folder: Path, plan: ConversionPlan, layout: Layout, source: Path) -> 
     elif (before := read_json(state / "made_of.json")) != made_of:
         options = " ".join(f"--{option} {before.get(option, default)}" for option, default in CHOICES.items())
         begun = f"{before['source']} with {options}"
-        raise UserError(f"{folder} was begun from {begun}: delete it, or choose another folder with --out")
+        raise UserError(f"{folder} was started from {begun}: delete it, or choose another folder with --out")
     records = {case.key: _record_path(folder, case) for case in plan.cases}
     return {key: read_json(path) for key, path in records.items() if path.is_file()}
 

@@ -106,7 +106,7 @@ def read_labels_of(case: RawCase, image: nib.Nifti1Image) -> np.ndarray:
         same_shape(image, labels)
         if not (distance := corners_apart(labels.shape, stored.affine, image.affine)) <= TOLERANCE_MM:
             raise ValueError(
-                f"the label lies up to {distance:.4g} mm away from its image by their affines: they must be on one "
+                f"by their affines the label lies up to {distance:.4g} mm away from its image: they must be on one "
                 "grid, correct the header that is wrong"
             )
     return labels

@@ -39,7 +39,7 @@ def sample(bundle: str, out: str) -> None:
     maker = importlib.import_module(SAMPLES[bundle], __package__)
     folder = Path(out)
     if is_complete(folder, maker.NAME, bundle):
-        print(f"{folder} holds this sample already; nothing to do")
+        print(f"{folder} already holds this sample; nothing to do")
         return
     with new_folder(folder) as partial:
         dataset = maker.build(partial)

@@ -53,11 +53,11 @@ def mixed_scales(scales: Mapping[str, Scale], absolute: bool) -> str:
         return ""
     parts = [_group(kind, names, scales) for kind, names in sorted(groups.items(), key=lambda g: -len(g[1]))]
     told = (
-        "this matters, as the intensities keep their scale here: bring all images to one scale (CT: Hounsfield units)"
+        "this matters, as intensities keep their scale here: bring all images to one scale (CT: Hounsfield units)"
         if absolute
-        else "this does not matter here, as each image is normalised by itself"
+        else "this does not matter here, as each image is normalised separately"
     )
-    return f"the images differ in their type or scale: {'; '.join(parts)}. If they should not, look at them; {told}"
+    return f"the images differ in their type or scale: {'; '.join(parts)}. If this is unexpected, look at them; {told}"
 
 
 def _group(kind: str, names: list[str], scales: Mapping[str, Scale]) -> str:

@@ -58,7 +58,7 @@ def work(
                 bar.update()
         except BrokenProcessPool as error:
             raise UserError(
-                "a process was killed, perhaps for lack of memory: run it again with --processes 1"
+                "a process was killed, perhaps because memory ran out: try again with --processes 1"
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)

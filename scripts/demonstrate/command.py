@@ -60,7 +60,7 @@ def demonstrate(
         print("\n".join(typed(["python", *words]) for words in commands.values()))
         return 0
     if (folder / "result.json").is_file():
-        print(f"{folder} holds this demonstration already; delete it to repeat it")
+        print(f"{folder} already holds this demonstration; delete it to repeat it")
         return _tell(read_json(folder / "result.json"))
     check_free(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -124,5 +124,5 @@ def _tell(result: Mapping[str, Any]) -> int:
     print(f"Training took {used['cpu']:.0f} s of CPU time ({used['wall']:.0f} s on the clock)")
     met = reached is not None and reached >= aim
     value = "nothing" if reached is None else f"{reached:.3f}"
-    print(f"mean {score} {value} over {result['cases']} cases: the aim of {aim} is {'reached' if met else 'missed'}")
+    print(f"mean {score} {value} over {result['cases']} cases: the aim of {aim} was {'reached' if met else 'missed'}")
     return 0 if met else 1

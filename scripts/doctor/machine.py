@@ -35,15 +35,15 @@ def _processor() -> Iterator[Finding]:
     flags, cores = machine.cpu_flags(), machine.cores()
     yield Finding(TOPIC, "CPU", f"{machine.cpu_model()}, {cores} cores, {', '.join(flags) or 'no AVX2'}")
     units = [name for name, flag in FAST.items() if flag in flags]
-    text = ", ".join(units) if units else "none: --amp true saves memory on this CPU, and little time"
+    text = ", ".join(units) if units else "none: on this CPU --amp true saves memory but little time"
     yield Finding(TOPIC, "bfloat16 units", text)
     threads = torch.get_num_threads()
     if threads > cores:
-        text = f"{threads}, more than the {cores} cores: they wait for each other"
+        text = f"{threads}, more than the {cores} cores: they slow each other down"
         yield Finding(TOPIC, "threads", text, PROBLEM, f"export OMP_NUM_THREADS={cores}")
     elif "OMP_NUM_THREADS" in os.environ and threads < cores:
         text = f"{threads} of {cores}, as OMP_NUM_THREADS says"
-        yield Finding(TOPIC, "threads", text, NOTE, "unset OMP_NUM_THREADS where one process has the machine")
+        yield Finding(TOPIC, "threads", text, NOTE, "unset OMP_NUM_THREADS if only one process uses the machine")
     else:
         yield Finding(TOPIC, "threads", str(threads))
 
@@ -53,7 +53,7 @@ def _memory() -> Finding:
     try:
         free = f"{available()}"
     except UserError:
-        free = "what is free is not known"
+        free = "the free memory is not known"
     return Finding(TOPIC, "memory", f"{gigabytes(total)} in all; {free}" if total else free)
 
 
@@ -72,7 +72,7 @@ def _gpus() -> Iterator[Finding]:
             text = f"{found.name}, {gigabytes(found.total_memory)}, compute capability {found.major}.{found.minor}"
             yield Finding(TOPIC, f"GPU {index}", text)
     elif shutil.which("nvidia-smi"):
-        text = f"there is an NVIDIA driver, but PyTorch {torch.__version__} sees no GPU"
+        text = f"there is an NVIDIA driver, but PyTorch {torch.__version__} finds no GPU"
         remedy = "pip install torch from the index that pytorch.org names for the CUDA version of the driver"
         yield Finding(TOPIC, "GPU", text, PROBLEM, remedy)
     else:

@@ -59,7 +59,7 @@ def _extra(extra: str, requirements: Iterable[Requirement]) -> Finding:
     wanted = [r for r in wanted if r.marker.evaluate({"extra": extra})]
     missing = [r.name for r in wanted if _version(r.name) is None]
     if not wanted:
-        return Finding(TOPIC, f"extra {extra}", "nothing of it is for this system", NOTE)
+        return Finding(TOPIC, f"extra {extra}", "nothing in it applies to this system", NOTE)
     if not missing:
         return Finding(TOPIC, f"extra {extra}", ", ".join(f"{r.name} {_version(r.name)}" for r in wanted))
     return Finding(TOPIC, f"extra {extra}", f"without {', '.join(missing)}", NOTE, f"pip install 'scanseg[{extra}]'")

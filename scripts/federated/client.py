@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--settings", type=lambda text: json.loads(unquote(text)), default={})
     arguments = parser.parse_args()
     if not arguments.dataset_dir:
-        parser.error(f"where are the data of this site? Set the environment variable {DATASET_DIR} for its client")
+        parser.error(f"the data of this site are not given: set the environment variable {DATASET_DIR} for its client")
     flare.init()
     algorithm = make_algorithm(arguments)
     algorithm.initialize({ExtraItems.CLIENT_NAME: flare.get_site_name()})

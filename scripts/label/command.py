@@ -76,7 +76,7 @@ def _opened(bundles: str) -> list[InferenceBundle]:
 def _checked_studies(studies: str, bundles: Iterable[InferenceBundle]) -> str:
     if studies.startswith(("http://", "https://")):
         if pictures := [bundle.name for bundle in bundles if bundle.takes_pictures]:
-            raise UserError(f"{pictures[0]} reads pictures, which a DICOMweb server does not give: use a folder")
+            raise UserError(f"{pictures[0]} reads pictures, which a DICOMweb server cannot provide: use a folder")
         return studies
     folder = Path(studies)
     if not folder.is_dir():

@@ -69,7 +69,7 @@ def item(study: Study, bundle: InferenceBundle, folder: Path) -> dict[str, str]:
     with naming(study.label, study.image):
         same_shape(image.array, label, axes=2 if bundle.takes_pictures else None)
         if not bundle.takes_pictures and not np.allclose(image.affine, content.affine, atol=TOLERANCE_MM):
-            raise ValueError("they are not at the same place in the world")
+            raise ValueError("they do not lie at the same place in the patient")
     with naming(study.label):
         if bundle.takes_pictures and label.ndim != 2:
             raise ValueError(f"it has shape {label.shape}, but a map of class numbers is needed")

@@ -196,7 +196,7 @@ def _check_instances(base: Base, sources: Sources) -> None:
     if not sources.ready and sources.names is not None:
         raise UserError(
             f"{base.folder.name} learns the interior and boundary of objects, but {sources.root / 'dataset.json'} "
-            f"names classes: start from xlstm_endoscopy for classes; if the labels number objects, take the file away"
+            f"names classes: start from xlstm_endoscopy for classes; if the labels number objects, remove the file"
         )
 
 
@@ -209,7 +209,7 @@ def _check_folds(folds: int | None, splits: str | None, base: Base, sources: Sou
         )
     if sources.ready and base.instances:
         raise UserError(
-            f"folds of instances are made from raw data, but {sources.root} is a dataset_dir: give its source"
+            f"folds of instances can only be made from raw data, but {sources.root} is a dataset_dir: give its source"
         )
 
 

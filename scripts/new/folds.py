@@ -34,7 +34,7 @@ def deal(order: Sequence[str], kinds: Mapping[str, str], folds: int) -> dict[str
     if folds < 2:
         raise UserError(f"--folds {folds}: at least 2 are needed")
     if len(order) < folds:
-        raise UserError(f"--folds {folds} are more than there is to divide: {len(order)} for training")
+        raise UserError(f"--folds {folds} is more than the {len(order)} training names to divide")
     by_kind = sorted(order, key=lambda name: kinds.get(name, ""))  # stable: the order within a kind stays
     return {name: place % folds for place, name in enumerate(by_kind)}
 

@@ -133,7 +133,7 @@ def measure(sources: Sources, processes: int, instances: bool = False) -> Measur
     _refuse(list(mixed(sources, facts)), len(facts))
     background = {0, sources.labelling.ignore}
     if all(background.issuperset(found.voxels) for found in facts.values()):
-        raise UserError(f"{sources.root}: the label maps hold background only, there is no class to learn")
+        raise UserError(f"{sources.root}: the label maps hold only background: there is no class to learn")
     if instances and not sources.ready:
         return Measured(facts, {}, tuple(INTERIOR.values()))
     table, classes = _table(sources, facts)
@@ -173,13 +173,13 @@ def measure_case(job: MeasureJob) -> CaseFacts:
 
     values, counts = np.unique(label.array, return_counts=True)
     if job.ignore is not None and (values == job.ignore).all():
-        fault = "all its voxels are to be ignored: there is nothing to learn or to score, leave the case out"
+        fault = "all voxels are ignored: there is nothing to learn or score, leave the case out"
         return CaseFacts(case.name, case.part, faults=(f"{case.label}: {fault}",))
     channels = _channels(images)
     order, spacing, orientation = _axes(images[0])
     cropped = _cropped(channels)
     if not all(cropped):  # a single slice may be of one value, but there has to be something to measure
-        return CaseFacts(case.name, case.part, faults=(f"{case.images[0]}: is 0 in all its voxels",))
+        return CaseFacts(case.name, case.part, faults=(f"{case.images[0]}: is 0 in all voxels",))
     return CaseFacts(
         case.name,
         case.part,

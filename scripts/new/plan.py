@@ -147,14 +147,14 @@ def _searched(
         return search(pixdim, median, frame.voxels, room), pixdim, median, True
     if frame.flat:
         raise UserError(
-            "some cases have a single slice, which a 3D network cannot use: say --configuration 2d, or start from "
+            "some cases have a single slice, which a 3D network cannot use: give --configuration 2d, or start from "
             "--from msvm_acdc"
         )
     full, low = full_and_low(frame, room)
     if low is None and configuration in (LOW, CASCADE):
         raise UserError(
             "nnU-Net plans no low resolution for these data, as the patch covers enough of the median case at the full "
-            "one: take --configuration 3d"
+            "one: give --configuration 3d"
         )
     if configuration == LOW:
         return low.found, low.pixdim, low.median, False
@@ -262,5 +262,5 @@ def _normalisation(measurement: Measurement, unit: bool = False) -> Normalisatio
 
 def _ct(found: Intensities | None) -> Normalisation:
     if found is None or found.high <= found.low:
-        raise UserError("the bounds of CT come from the labelled voxels, but these have no range of intensities")
+        raise UserError("the bounds of CT come from the labelled voxels, but these all have the same intensity")
     return Normalisation("ct", *(round(v, 2) for v in (found.low, found.high, found.mean, max(found.sd, 0.01))))

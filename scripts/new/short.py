@@ -159,7 +159,7 @@ class Budget:
             if self._seconds(tried, BATCH[self.dims]) <= self.longest:
                 break
         if math.isinf(self._seconds(tried, BATCH[self.dims])):
-            raise UserError("no training step of the planned network could be run here: give --step_seconds")
+            raise UserError("no training step of the planned network could run here: give --step_seconds")
         return tried, "" if tried is found else f"smaller, so that {WANTED} iterations fit into the budget"
 
     def training(self, plan: Plan, items: int, validation: int) -> Short:
@@ -178,7 +178,7 @@ class Budget:
         if self.planned_batch and (longer := self._seconds(plan.topology, plan.batch_size)) <= self.longest:
             batch, step = plan.batch_size, longer
         if math.isinf(step):
-            raise UserError("no training step of the planned network could be run here: give --step_seconds")
+            raise UserError("no training step of the planned network could run here: give --step_seconds")
         iterations = max(2, int(STEPS * self.seconds / step))
         length = -(-items // batch) if self.network == "msvm" else min(EPOCH, -(-iterations // 2))
         epochs = max(2, iterations // length)

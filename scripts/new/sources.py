@@ -130,7 +130,7 @@ def _ready(root: Path) -> Sources:
     lists = read_json(root / "datalist.json")
     record = read_json(root / "dataset.json") if (root / "dataset.json").is_file() else {}
     if not isinstance(lists, dict) or not all(isinstance(lists.get(part), list) for part in PARTS):
-        raise UserError(f"{root / 'datalist.json'} has to hold lists of items by name: {', '.join(PARTS)}")
+        raise UserError(f"{root / 'datalist.json'} must hold lists of items by name: {', '.join(PARTS)}")
     cases = []
     for part in PARTS:
         for place, item in enumerate(lists[part]):
@@ -258,10 +258,10 @@ def _paired(
 ) -> list[Source]:
     for name, files in images.items():
         if name not in labels:
-            raise UserError(f"{files[0]} has no label: put {name} into {folder}, or take the image out")
+            raise UserError(f"{files[0]} has no label: put {name} into {folder}, or remove the image")
     for name, files in labels.items():
         if name not in images:
-            raise UserError(f"{files[0]} has no image: give the image of {name} the same name, or take the label out")
+            raise UserError(f"{files[0]} has no image: give the image of {name} the same name, or remove the label")
     return [Source(name, part, tuple(files), labels[name][0]) for name, files in images.items()]
 
 
@@ -287,6 +287,4 @@ def _check_kinds(found: Sources) -> None:
         if ending_of(case.label) in LOSSY:
             raise UserError(f"{case.label}: JPEG changes the numbers of a label map: save it as PNG")
     if found.spatial_dims == 2 and len(first.images) > 1:
-        raise UserError(
-            f"{first.images[1]}: pictures of one file each are needed: join the channels to a colour picture"
-        )
+        raise UserError(f"{first.images[1]}: each picture must be one file: combine the channels into a colour picture")

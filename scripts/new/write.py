@@ -63,7 +63,7 @@ def check_classes(names: Iterable[str], data: Path) -> None:
 def check_target(target: Path, force: bool) -> None:
     """Raise UserError if the folder exists and is not to make room."""
     if (target.exists() or target.is_symlink()) and not force:
-        raise UserError(f"{target} exists: choose another name, or keep it under another name with --force")
+        raise UserError(f"{target} exists: choose another name, or rename the old one with --force")
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def new_bundle(target: Path) -> Iterator[Path]:
         kept = old_name(target)
         target.rename(kept)
         finished.rename(target)
-        print(f"the old {target} is kept as {kept}")
+        print(f"the old {target} was renamed to {kept}")
 
 
 def write_configs(

@@ -179,7 +179,7 @@ def _reason(error: BaseException) -> str:
     told = one_line(error)
     if isinstance(error, torch.cuda.OutOfMemoryError):
         torch.cuda.empty_cache()
-        return "the memory of the GPU is too small: give --device cpu, or --override \"{'sw_batch_size': 1}\""
+        return "the GPU has too little memory: give --device cpu, or --override \"{'sw_batch_size': 1}\""
     if isinstance(error, MemoryError):
         return f"there is not enough memory: {told}"
     if isinstance(error, UserError) or (isinstance(error, OSError) and error.errno is not None):
@@ -195,7 +195,7 @@ def _check_folders(source: Path, folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--output {folder} is a file, but a folder is needed")
     if source.is_dir() and source.resolve() == folder.resolve():
-        raise UserError(f"--output {folder} is the input too: give another folder, so that no image is touched")
+        raise UserError(f"--output {folder} is also the input: give another folder")
 
 
 def _own_gpu(ranks: Ranks) -> str | None:
@@ -206,7 +206,7 @@ def _own_gpu(ranks: Ranks) -> str | None:
 
 def _refuse_overwriting(folder: Path, states: Mapping[str, str]) -> None:
     why = {
-        record.CHANGED: "made of another image, or with other weights or settings",
+        record.CHANGED: "made from another image, or with other weights or settings",
         record.FOREIGN: "not made by this command",
     }
     for kind, reason in why.items():

@@ -93,7 +93,7 @@ def _sum(sources: list[Path], channels: int) -> tuple[np.ndarray, nib.Nifti1Imag
         chances, other = _read(source, channels)
         with naming(source):
             if chances.shape != total.shape or (image and not np.allclose(image.affine, other.affine, atol=1e-3)):
-                raise ValueError(f"it is not on the grid of {sources[0]}: it is of another image")
+                raise ValueError(f"it is not on the grid of {sources[0]}: it belongs to another image")
         total += chances
     return total, image
 

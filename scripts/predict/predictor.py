@@ -107,7 +107,7 @@ class Predictor:
         self.previous = self._previous_stage(folds)
         self.inferer, self.weights_sha256 = load_ensemble(inferer, self.network, self.weights, self.bundle)
         if not isinstance(self.preprocessing.transforms[0], LoadImaged):
-            raise UserError(f"{self.bundle.config_file}: preprocessing has to begin with LoadImaged")
+            raise UserError(f"{self.bundle.config_file}: preprocessing must begin with LoadImaged")
 
     def __call__(self, image: str | Path | Case, probabilities: bool = False, volume: int | None = None) -> Prediction:
         """Segment one image.

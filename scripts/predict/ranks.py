@@ -52,7 +52,7 @@ class Ranks:
         if not 0 <= rank < count or local < 0:
             shown = ", ".join(f"{name}={word}" for name, word in words.items())
             raise UserError(
-                f"the environment says {shown}: RANK counts from 0 to WORLD_SIZE − 1; unset them or correct"
+                f"the environment has {shown}, but RANK must be from 0 to WORLD_SIZE − 1: unset or correct them"
             )
         return cls(rank, count, local, "MASTER_ADDR" in os.environ and "MASTER_PORT" in os.environ)
 

@@ -56,7 +56,7 @@ def galleries(results: Results, leading: list[Column], cases: int, slices: int) 
         gallery = _gallery(known[name], results, ranks.get(name, ""), score, slices)
         size += sum(plane.bytes for plane in gallery.planes)
         if size > MOST:
-            gallery = Gallery(name, gallery.rank, score, missing="the page would be too large, lower --slices")
+            gallery = Gallery(name, gallery.rank, score, missing="the page would be too large: lower --slices")
         kept += gallery.volume is not None
         found.append(gallery if kept <= OVERVIEW else replace(gallery, volume=None))
     return found

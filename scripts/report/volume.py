@@ -133,7 +133,7 @@ def read_volume(case: ScoredCase, modality: str = "", ignore: int | None = None)
         UserError: if a file is missing or damaged, or the label or the prediction is on another grid.
     """
     if not case.prediction.is_file():
-        raise UserError(f"there is no {case.prediction}, run inferring first")
+        raise UserError(f"there is no {case.prediction}: run inferring first")
     image, spacing = _read(case.image)
     eight_bits = not is_volume(case.image) and image.dtype == np.uint8
     return Volume(

@@ -137,7 +137,8 @@ def _run(plan: Plan, run_id: str, settings: Settings, number: int) -> int:
     status = wait_for([sys.executable, *words])
     if status:
         print(
-            f"{run_id} of fold {number} ended with status {status}: the same command continues with it", file=sys.stderr
+            f"{run_id} of fold {number} ended with status {status}: run the same command again to continue",
+            file=sys.stderr,
         )
     return status
 

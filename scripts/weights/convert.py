@@ -97,16 +97,14 @@ def _check_target(target: Path, checkpoint: Path, force: bool) -> None:
     if not force:
         for path in (target, target.with_suffix(".json")):
             if path.exists():
-                raise UserError(
-                    f"{path} is there already: add --force to replace it, or choose another name with --out"
-                )
+                raise UserError(f"{path} exists already: add --force to replace it, or choose another name with --out")
 
 
 def _check_published(contents: Contents, checkpoint: str) -> None:
     found = guess(shapes_of(contents.tensors))
     if found is not None and not found.published:
         raise UserError(
-            f"{checkpoint} has the names of scanseg already: there is nothing to convert, copy it to models/ of a "
+            f"{checkpoint} already has the names of scanseg: there is nothing to convert, copy it to models/ of a "
             "bundle"
         )
 
@@ -126,7 +124,7 @@ def build_network(root: Path, settings: dict[str, Any]) -> nn.Module:
     config = read_json(root / "configs" / "inference.json")
     for key in SHORTCUTS:
         if key in settings and key not in config:
-            raise UserError(f"--{key}: the network of {root.name} has none, leave it out")
+            raise UserError(f"--{key}: the network of {root.name} has no such setting, leave it out")
     try:
         return InferenceBundle(root, settings).get("network_def")
     except RuntimeError as error:  # MONAI's, around what the network itself said
@@ -203,7 +201,7 @@ def _tell(
     elif flags:
         print(f"Evaluation and inference of {bundle} need the same settings: {flags}")
     if licence is None:
-        print(f"Enter under which licence it was published in {target.with_suffix('.json')}, before you pass it on")
+        print(f"Enter the licence under which it was published in {target.with_suffix('.json')} before you pass it on")
 
 
 def flags_of(settings: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ BEGINNINGS: dict[bytes, str] = {
     b"version https://git-lfs": "a pointer of Git LFS, not the file itself: fetch it with git lfs pull",
     b"<!doctype html": "a web page: the download went wrong, for example at a page that asks for a login",
     b"<html": "a web page: the download went wrong, for example at a page that asks for a login",
-    b"\x89hdf\r\n": "an HDF5 file, not one of PyTorch",
+    b"\x89hdf\r\n": "an HDF5 file, not a PyTorch file",
     b"\x1f\x8b": "compressed by gzip: unpack it first",
     b"\xfd7zxz": "compressed by xz: unpack it first",
     b"bzh": "compressed by bzip2: unpack it first",
@@ -96,13 +96,13 @@ def sniff(path: Path) -> str:
     if is_zip(path):
         return _zip(path)
     if head.startswith(b"PK"):
-        raise Refused(f"{path} is a zip whose end is missing ({path.stat().st_size} bytes): download it again")
+        raise Refused(f"{path} is a truncated zip ({path.stat().st_size} bytes): download it again")
     if head.startswith(MAGIC):
         return "legacy torch"
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= path.stat().st_size - 8:
         return "safetensors"
     if head[0] != 0x80 and not analyse_file(path).globals:
-        what = "a text file" if _is_text(head) else "no file of PyTorch, and no safetensors"
+        what = "a text file" if _is_text(head) else "neither a PyTorch nor a safetensors file"
         raise Refused(f"{path} is {what}")
     return "pickle"
 

@@ -19,7 +19,7 @@ from .guess import Guess, guess
 ADVICE: dict[str, str] = {
     "num_classes": "it has {theirs} classes with the background, the bundle {mine}: take the bundle that it was "
     "trained for, or name the others with --override '{{\"class_names\": [...]}}'",
-    "variant": "it is of the variant {theirs}, the bundle of {mine}: add --variant {theirs}",
+    "variant": "its variant is {theirs}, the bundle's {mine}: add --variant {theirs}",
     "encoder": "its encoder is {theirs}, the bundle's {mine}: add --encoder {theirs}",
     "spatial_dims": "it is {theirs}D, the bundle {mine}D: take another bundle",
     "in_channels": "it takes {theirs} channels, the bundle {mine}: take another bundle",
@@ -82,7 +82,7 @@ def fill(network: nn.Module, contents: Contents, part: str | None) -> Filled:
     if wrong := [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]:
         raise UserError(
             f"{len(wrong)} tensors hold values that are not finite, the first is {wrong[0]}: "
-            "the training of this file went wrong, take another checkpoint"
+            "this training went wrong, take another checkpoint"
         )
     unused = [name for name in contents.tensors if name not in origin and name.partition(".")[2] not in origin]
     return Filled(state, origin, tuple(unused))
@@ -102,16 +102,16 @@ def explain(contents: Contents, network: nn.Module, part: str | None, error: Val
     message = str(error).removeprefix("the checkpoint does not fit this network: ")
     tensors = message if whole else "; ".join(map(_shortened, message.split("; ")))
     if found is None:
-        return f"it is of another network; {tensors}"
+        return f"it belongs to another network; {tensors}"
     reasons = _reasons(found, network, part) or _patch_size(contents, network)
     return "; ".join([*reasons, tensors] if whole or not reasons else reasons)
 
 
 def _reasons(found: Guess, network: nn.Module, part: str | None) -> list[str]:
     if found.network != type(network).__name__:
-        return [f"it is of {found.words()}"]
+        return [f"it belongs to {found.words()}"]
     if found.part == "encoder" and part is None:
-        return ["it holds the encoder alone: add --part encoder"]
+        return ["it holds only the encoder: add --part encoder"]
     if part == "encoder" and found.part is None:
         return ["it holds the whole network: leave out --part"]
     mine = guess(shapes_of(network.state_dict()))

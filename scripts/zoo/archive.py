@@ -102,7 +102,7 @@ def check_zip(path: Path) -> str:
         with zipfile.ZipFile(path) as archive:
             return _check(path, archive.infolist())
     except ZIP_ERRORS as error:
-        raise Unsafe(f"{path} is not a zip or a damaged one ({error}): download it again") from error
+        raise Unsafe(f"{path} is not a zip, or a damaged one ({error}): download it again") from error
 
 
 def unpack(path: Path, folder: Path) -> Path:
@@ -175,7 +175,7 @@ def _reason(info: zipfile.ZipInfo, top: str) -> str:
     if any(part in ("", ".", "..") for part in parts):
         return "a path that can lead out of its folder"
     if not name.isprintable() or any(part.endswith((".", " ")) for part in parts):
-        return "a name that not every system can have"
+        return "a name that is not valid on every system"
     if parts[0] != top:
         return f"which is not in {top}/"
     if kind not in (0, stat.S_IFDIR if info.is_dir() else stat.S_IFREG):

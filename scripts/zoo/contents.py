@@ -200,7 +200,7 @@ def tracked(root: Path, folder: str, kinds: re.Pattern[str]) -> list[str]:
     paths = sorted(filter(None, listed.split("\0")))
     for path in paths:
         if not kinds.fullmatch(path.removeprefix(inside)):
-            raise UserError(f"{path} is tracked by git, but is not a kind of file that a bundle has: move it elsewhere")
+            raise UserError(f"{path} is tracked by git, but bundles have no such files: move it elsewhere")
         if (root / path).is_symlink() or not (root / path).is_file():
             raise UserError(f"{path} is tracked by git, but is a link or missing: put the file there")
     return paths

@@ -37,7 +37,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> Any:
         if not newurl.startswith("https:") and not (newurl.startswith("http:") and req.type == "http"):
-            raise UserError(f"{req.full_url} leads to {newurl}, which is not encrypted: it is not followed")
+            raise UserError(f"{req.full_url} redirects to {newurl}, which is not encrypted: it is not followed")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -123,9 +123,9 @@ def _take(source: Path, path: Path, size: int, sha256: str) -> None:
 def _difference(path: Path, size: int, sha256: str) -> str:
     found = path.stat().st_size
     if found != size:
-        return f"{found} bytes in place of {size}"
+        return f"{found} bytes instead of {size}"
     digest = hexdigest(path)
-    return "" if digest == sha256 else f"sha256 {digest[:16]}… in place of {sha256[:16]}…"
+    return "" if digest == sha256 else f"sha256 {digest[:16]}… instead of {sha256[:16]}…"
 
 
 def _fill(url: str, partial: Path, size: int) -> None:
@@ -160,7 +160,7 @@ def _read(url: str, partial: Path, size: int) -> None:
                 file.write(block)
                 bar.update(len(block))
                 if file.tell() > size:
-                    raise UserError(f"{url} is larger than the {size} bytes of the index: it was not read to its end")
+                    raise UserError(f"{url} is larger than the {size} bytes of the index: the download was stopped")
 
 
 def _start(response: http.client.HTTPResponse) -> int | None:

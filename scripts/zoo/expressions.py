@@ -78,7 +78,7 @@ def check_expression(text: str) -> None:
     names = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
     names |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     if taken := names & ({*ALIASES, REFERENCES} | BUILTINS):
-        raise ValueError(f"{', '.join(sorted(taken))} gets another meaning")
+        raise ValueError(f"{', '.join(sorted(taken))} is redefined")
     if private := [name for name in names if name.startswith("_") and name != "_"]:
         raise ValueError(f"{private[0]} begins with an underscore")
     _check(tree.body, names | BUILTINS)

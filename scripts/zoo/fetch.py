@@ -47,7 +47,7 @@ def fetch(name: str, index: str | None = None, out: str = "bundles", force: bool
     folder = Path(out)
     target = folder / entry["name"]
     if _is_there(target, entry, force):
-        print(f"{target} is {entry['name']} {entry['version']} already; nothing to do")
+        print(f"{target} is already {entry['name']} {entry['version']}; nothing to do")
         return
     with _clean(folder):
         zip_path = folder / f".{entry['file']}"
@@ -57,7 +57,7 @@ def fetch(name: str, index: str | None = None, out: str = "bundles", force: bool
         finally:
             zip_path.unlink(missing_ok=True)
     if kept is not None:
-        print(f"{kept} is the copy that was there before")
+        print(f"the old copy was renamed to {kept}")
     weights = entry["weights"]
     told = "without weights" if weights["kind"] == "none" else f"with weights ({weights['kind']}: {weights['source']})"
     print(f"{target} is ready: {entry['name']} {entry['version']}, {told}, sha256 {entry['sha256']}")
@@ -82,7 +82,7 @@ def _tell_what_is_here(name: str, content: Index, index: str | None) -> None:
     if not content["bundles"]:
         where = "no bundle is published yet" if index is None else f"{index} lists no bundles"
     if (folder := bundle_folder(name)) is not None:
-        raise UserError(f"{where}, but {name} is here already, in {folder}: commands take it with --bundle {name}")
+        raise UserError(f"{where}, but {name} is already here, in {folder}: use it with --bundle {name}")
     if not content["bundles"]:
         here = ", ".join(bundle_names())
         raise UserError(f"{where}, and the bundles here are {here}: give the index that lists {name} with --index")
@@ -118,7 +118,7 @@ def _is_there(target: Path, entry: Entry, force: bool) -> bool:
     """Whether this very version is there; UserError if something else is and may not be replaced."""
     if not target.exists() and not target.is_symlink():
         return False
-    remedy = "give --force to keep it under another name, or another folder with --out"
+    remedy = "give --force to rename it, or another folder with --out"
     try:
         version = read_json(target / "configs" / "metadata.json").get("version")
     except (OSError, ValueError, AttributeError):

@@ -63,7 +63,7 @@ def _load(path: Path) -> Any:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError(f"a key is there twice, among {', '.join(key for key, _ in pairs[:5])}")
+        raise ValueError(f"a key occurs twice, among {', '.join(key for key, _ in pairs[:5])}")
     return found
 
 
@@ -107,7 +107,7 @@ def _check_text(text: str) -> None:
     if text.startswith("%"):
         path, _ = ConfigParser.split_path_id(text[1:])
         if path:
-            raise ValueError("another file is taken in: write it out")
+            raise ValueError("another file is included: copy its content here")
     text = ReferenceResolver.normalize_id(text)
     references = [match[1:] for match in ReferenceResolver.id_matcher.findall(text)]
     if not text.startswith("$"):

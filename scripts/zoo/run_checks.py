@@ -237,7 +237,7 @@ def agreement(expected: torch.Tensor, found: torch.Tensor) -> str:
     """Largest difference as text; ValueError if it is too large."""
     if found.shape != expected.shape or not torch.isfinite(found).all():
         raise ValueError(
-            f"the output has shape {tuple(found.shape)} in place of {tuple(expected.shape)}, or no numbers"
+            f"the output has shape {tuple(found.shape)} instead of {tuple(expected.shape)}, or is not finite"
         )
     largest, difference = float(expected.abs().max()), float((found - expected).abs().max())
     told = f"largest difference {difference:.1e}, largest logit {largest:.1f}"

@@ -70,7 +70,7 @@ def check_files(target: Target) -> None:
             raise UserError(f"{name} is a link")
         known = KINDS.fullmatch(name) or name == SUMS or name.startswith(GENERATED) or "__pycache__/" in name
         if path.is_file() and not known:
-            raise UserError(f"{printable(name)} is not a kind of file that a bundle has")
+            raise UserError(f"{printable(name)} is not a file that bundles have")
 
 
 def check_version(target: Target) -> None:
@@ -147,7 +147,7 @@ def check_code(target: Target) -> None:
         same = own / path.relative_to(target.components)
         if not CODE.fullmatch(name) or not same.is_file() or not _same(path, same):
             raise UserError(
-                f"{printable(name)} is not that of this scanseg, so nothing is run; give --trust_code if you know "
+                f"{printable(name)} differs from this scanseg, so nothing is run; give --trust_code if you know "
                 "where the bundle comes from"
             )
 

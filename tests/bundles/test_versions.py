@@ -77,7 +77,7 @@ def test_another_version_is_one_clear_error(copies, way, tmp_path):
     assert len(told) == 1, done.stderr
     assert f"this bundle needs components {__version__}, but Python has loaded components 0.9.0 from" in told[0]
     assert str(copies["0.9.0"]) in told[0]
-    assert "run the bundle in a process of its own" in told[0]
+    assert "run the bundle in a separate process" in told[0]
 
 
 def test_another_copy_of_the_version_is_fine(copies, tmp_path):

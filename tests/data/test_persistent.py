@@ -109,7 +109,7 @@ def test_a_damaged_file_is_made_again(cases, tmp_path, caplog, damage):
         path.write_bytes(path.read_bytes()[:-200] if damage is None else damage)
     with caplog.at_level(logging.WARNING):
         assert_same(drawn(cases, str(cache)), expected)
-    assert caplog.text.count("it is made again") == 3
+    assert caplog.text.count("it is recomputed") == 3
     caplog.clear()
     assert_same(drawn(cases, str(cache)), expected)
-    assert "made again" not in caplog.text
+    assert "recomputed" not in caplog.text

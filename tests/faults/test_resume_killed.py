@@ -219,7 +219,7 @@ def test_two_trainings_in_one_folder(server, samples, tmp_path, tried):
         second = server.start(words("msvm_acdc", data, other, **{kept: tmp_path / same_one}), other)
         assert second.wait() == 2, second.text()
         assert f"process {first.number} on " in second.text()
-        assert f"trains in {tmp_path / same_one}: wait for its end" in second.text()
+        assert f"is training in {tmp_path / same_one}: wait until it ends" in second.text()
         assert "Traceback" not in second.text()
     first.kill()
     third = server.start(words("msvm_acdc", data, tmp_path, max_epochs=1), tmp_path)

@@ -134,7 +134,7 @@ def test_history_tells_the_loss_of_the_good_steps_and_the_number_of_the_bad(tmp_
     (row,) = csv.DictReader((tmp_path / "history.csv").open())
     assert math.isfinite(float(row["loss"]))
     assert row["skipped_steps"] == "1"
-    assert "iteration 2 of epoch 1: the loss (nan) is not finite, so that no step is taken" in caplog.text
+    assert "iteration 2 of epoch 1: the loss (nan) is not finite: the step is skipped" in caplog.text
     train([GOOD, GOOD], output=tmp_path)
     assert "skipped_steps" not in (tmp_path / "history.csv").read_text()
 

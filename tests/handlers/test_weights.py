@@ -142,10 +142,10 @@ def test_files_of_weights(tmp_path):
     ("given", "told"),
     [
         ({"weights": "a.pt", "folds": "all"}, "not both"),
-        ({"folds": "some"}, "all or numbers as 0,2 are needed"),
-        ({"folds": "0,2,0"}, "each number can be given once"),
+        ({"folds": "some"}, "all or numbers such as 0,2 are needed"),
+        ({"folds": "0,2,0"}, "each number can be given only once"),
         ({"folds": "all"}, "has no folds"),
-        ({"folds": "all", "fold": 1}, "the networks of other folds have seen the cases of a fold"),
+        ({"folds": "all", "fold": 1}, "the networks of the other folds were trained on the cases of this fold"),
     ],
 )
 def test_wrong_choices_of_weights(given, told, tmp_path):

@@ -108,9 +108,9 @@ def test_headers_are_read_as_by_itk(name, path):
 
 REFUSED = {
     "sform and pixdim differ, no qform": ({"srow_x": (0, -6, 0, 10), "qform_code": 0}, "2 × 3 × 5 mm by the spacing"),
-    "NaN": ({"srow_x": (NAN, 0, 0, 0), "qform_code": 0}, "does not give every voxel a place"),
-    "NaN everywhere": ({"quatern": (NAN, 0, 0), "sform_code": 0}, "does not give every voxel a place"),
-    "no slices": ({"srow_x": (0, 0, 0, 9), "qform_code": 0}, "does not give every voxel a place"),
+    "NaN": ({"srow_x": (NAN, 0, 0, 0), "qform_code": 0}, "maps several voxels to one position"),
+    "NaN everywhere": ({"quatern": (NAN, 0, 0), "sform_code": 0}, "maps several voxels to one position"),
+    "no slices": ({"srow_x": (0, 0, 0, 9), "qform_code": 0}, "maps several voxels to one position"),
     "quaternion too long": ({"quatern": (1, 1, 1), "sform_code": 0}, "its header is damaged"),
     "mm called metres": ({"xyzt_units": 1}, "its voxels are 2000 × 3000 × 5000 mm, but scans have 0.01 to 50 mm"),
     "mm called micrometres": ({"xyzt_units": 3}, "its voxels are 0.002 × 0.003 × 0.005 mm, but scans have"),
@@ -139,7 +139,7 @@ def test_headers_that_say_nothing_of_use_are_refused_in_one_line(name, path):
 def test_voxels_that_are_no_real_numbers_are_refused(kind, path):
     colours = [(name, "u1") for name in "RGBA"[: len(kind)]]
     nib.save(nib.Nifti1Image(np.zeros((4, 5, 6), kind if kind == "complex64" else colours), AFFINE), path)
-    with pytest.raises(ValueError, match=r"its voxels are of type .*, but one real number each is needed"):
+    with pytest.raises(ValueError, match=r"its voxels are of type .*, but each must be one real number"):
         read_volume(path)
 
 

@@ -144,7 +144,7 @@ def test_numbers_of_label_maps(tmp_path):
     np.testing.assert_array_equal(read_picture(tmp_path / "b.tif", numbers=True).array, numbers > 2)
     for turned in (numbers, numbers > 2):  # programs do not agree whether the numbers are those stored or those shown
         tifffile.imwrite(tmp_path / "w.tif", turned, photometric="miniswhite")
-        with pytest.raises(ValueError, match="min-is-white, so that its numbers may be turned round"):
+        with pytest.raises(ValueError, match="min-is-white, so its labels may be inverted"):
             read_picture(tmp_path / "w.tif", numbers=True)
 
 
@@ -163,8 +163,8 @@ REFUSED = {
     "time and slices": (np.zeros((2, 3, 9, 9), np.uint8), {"ome": True, "metadata": {"axes": "TZYX"}}, "6 pages"),
     "pages of two sizes": (None, {}, "2 pages (33 × 21, 8 × 8)"),
     "Lab": (COLOURS.astype(np.uint8), {"photometric": "cielab"}, "its colours are CIELAB"),
-    "min-is-white of floats": (FLOAT[..., 0], {"photometric": "miniswhite"}, "it is open what white is"),
-    "complex numbers": (FLOAT[..., 0].astype(np.complex64), {}, "are not numbers of a known type"),
+    "min-is-white of floats": (FLOAT[..., 0], {"photometric": "miniswhite"}, "no defined white"),
+    "complex numbers": (FLOAT[..., 0].astype(np.complex64), {}, "are not of a known number type"),
 }
 
 

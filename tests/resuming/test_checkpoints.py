@@ -145,7 +145,7 @@ def test_average_may_begin_and_end_at_a_resume(tmp_path, caplog):
     Training(tmp_path, 3, SCORES, momentum=0.3, resume=True).run()
     assert load(tmp_path / "last.pt")["ema"]["updates"] == 2
     Training(tmp_path, 4, SCORES, resume=True).run()
-    assert "an average of weights, which ends here: add --ema true" in caplog.text
+    assert "an average of the weights, which is dropped: add --ema true" in caplog.text
     assert "ema" not in load(tmp_path / "last.pt")
 
 

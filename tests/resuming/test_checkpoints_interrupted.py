@@ -173,15 +173,15 @@ def test_line_says_how_to_go_on(tmp_path, caplog):
     Training(tmp_path).signalled(Events.ITERATION_STARTED(once=5))
     (line,) = (record.message for record in caplog.records if record.levelno == logging.WARNING)
     assert line == (
-        f"ended by SIGTERM after iteration 2 of 3 in epoch 2: {tmp_path / 'models' / 'last.pt'} has all that was done; "
-        "--resume true continues from it"
+        f"ended by SIGTERM after iteration 2 of 3 in epoch 2: {tmp_path / 'models' / 'last.pt'} holds the progress "
+        "so far; --resume true continues from it"
     )
 
 
 def test_other_iterations_begin_the_epoch_again(tmp_path, caplog):
     Training(tmp_path, length=3).signalled(Events.ITERATION_STARTED(once=5))
     assert len(Training(tmp_path, length=2, resume="true").run().seen) == 2 * 3
-    assert "last.pt has other iterations: epoch 2 begins again" in caplog.text
+    assert "last.pt has a different number of iterations: epoch 2 is repeated" in caplog.text
 
 
 def test_auto_starts_goes_on_and_leaves_what_is_complete(tmp_path, whole, caplog):
@@ -262,7 +262,7 @@ def test_state_of_another_network(tmp_path):
     other = Training(tmp_path, resume="true")
     other.network.add_module("more", nn.Linear(1, 1))
     told = (
-        r"last.pt is of another network: (\w+) with (\d+) tensors, but this training has \1 with \d+; 2 differ, such "
+        r"last.pt is from another network: (\w+) with (\d+) tensors, but this training has \1 with \d+; 2 differ, such "
         r"as more.weight \(none there, 1 × 1 here\): continue with the settings"
     )
     with pytest.raises(ValueError, match=told) as error:
@@ -283,7 +283,7 @@ def test_state_of_another_optimizer(tmp_path, known):
     kind = torch.optim.RMSprop
     assert begun != kind.__name__
     other.checkpoints.state.optimizer = kind(other.network.parameters())
-    told = f"of a training with {begun}, but this one has RMSprop: continue with {begun}"
+    told = f"from a training with {begun}, but this one has RMSprop: continue with {begun}"
     with pytest.raises(ValueError, match=told if known else "another optimizer, .*but this one has RMSprop with alpha"):
         other.run()
 
@@ -324,7 +324,7 @@ def test_new_training_does_not_fall_back_on_an_old_one(tmp_path, caplog):
     Training(tmp_path).run()
     second = Training(tmp_path, epochs=1, seed=6)
     second.run()
-    assert "of an earlier training is replaced after the first epoch" in caplog.text
+    assert "of an earlier training will be replaced after the first epoch" in caplog.text
     assert not (tmp_path / "models" / "last.previous.pt").exists()
 
 
@@ -355,7 +355,7 @@ def test_previous_state_without_hard_links(tmp_path, monkeypatch):
 
 def test_other_files_are_no_states(tmp_path):
     torch.save({"weight": torch.zeros(1)}, tmp_path / "last.pt")
-    with pytest.raises(ValueError, match="it is not a state of a training"):
+    with pytest.raises(ValueError, match="it does not hold the state of a training"):
         StateFile(tmp_path).load()
 
 

@@ -71,11 +71,11 @@ def test_settings_of_the_tracking_are_known_where_it_is_on():
 @pytest.mark.parametrize(
     ("value", "ours", "told"),
     [
-        ("many", 300, r"--x is 'many', but a whole number is needed, as 300"),
+        ("many", 300, r"--x is 'many', but a whole number is needed, such as 300"),
         (True, 300, "a whole number"),
         (2.5, 300, "a whole number"),
-        ("1e-3x", 0.1, "a number is needed, as 0.1"),
-        (224, [224, 224], r"--x is 224, but a list is needed, as \[224, 224\]"),
+        ("1e-3x", 0.1, "a number is needed, such as 0.1"),
+        (224, [224, 224], r"--x is 224, but a list is needed, such as \[224, 224\]"),
         ("maybe", False, r"--x is 'maybe', but true or false is needed$"),
         (1, False, "true or false"),
     ],

@@ -53,7 +53,7 @@ def test_program_lists_its_commands(run, words):
         (["dta"], "unknown command 'dta', did you mean data?"),
         (["data", "sampel"], "unknown command 'data sampel', did you mean sample?"),
         (["data", "zzz"], "unknown command 'data zzz': there is prepare, check, sample"),
-        (["--verbose"], "a command has to come before --verbose"),
+        (["--verbose"], "give a command before --verbose"),
         (["data", "sample", "--bundel=x"], "unknown flag --bundel, did you mean --bundle?"),
         (["data", "sample"], "missing --bundle; see scanseg data sample --help"),
         (["data", "sample", "--bundle", "--out", "x"], "--bundle needs a value"),

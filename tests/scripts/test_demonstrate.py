@@ -73,7 +73,7 @@ def test_one_step_through_all_commands(tmp_path, monkeypatch, capfd):
     assert "trained on the left half of one micrograph, scored on its right half" in told
     assert (tmp_path / "new" / "cells" / "models" / "model.pt").is_file()
     assert main(["demonstrate", "cells", "--out", "new/cells"]) == status
-    assert "holds this demonstration already" in capfd.readouterr().out
+    assert "already holds this demonstration" in capfd.readouterr().out
 
 
 def stub(monkeypatch, reached):

@@ -245,11 +245,11 @@ def test_the_choice_of_validation_is_not_mixed(tmp_path, capsys):
     raw.synapse_raw(tmp_path / "raw")
     assert prepare("msvm_synapse", tmp_path / "raw", tmp_path / "out") == 0
     assert prepare("msvm_synapse", tmp_path / "raw", tmp_path / "out", "--validation=none") == 2
-    assert "holds this data set already, made with --validation held_out: delete it" in capsys.readouterr().err
+    assert "already holds this data set, made with --validation held_out: delete it" in capsys.readouterr().err
     assert prepare("msvm_synapse", tmp_path / "raw", tmp_path / "new", "--validation=non") == 2
     assert "unknown --validation 'non', did you mean 'none'? Valid: held_out, none" in capsys.readouterr().err
     assert prepare("msvm_synapse", tmp_path / "raw", tmp_path / "out", "--axcodes=stored") == 2
-    assert "holds this data set already, made with --axcodes PLS: delete it" in capsys.readouterr().err
+    assert "already holds this data set, made with --axcodes PLS: delete it" in capsys.readouterr().err
     assert prepare("msvm_synapse", tmp_path / "raw", tmp_path / "new", "--axcodes=PL") == 2
     assert "axcodes 'PL': give one of R and L, one of A and P" in capsys.readouterr().err
     assert prepare("xlstm_cells", tmp_path / "raw", tmp_path / "new", "--axcodes=stored") == 2
@@ -465,10 +465,10 @@ def test_nnunets_cells_keep_pictures_and_decode_instances(prepared):
         ("BTCV raw NIfTI",
          lambda d: raw.rewrite(d / "RawData/Training/label/label0009.nii.gz",
                                affine=raw.LAS @ np.diag([1, 1, 1.01, 1])),
-         "the label lies up to 0.105 mm away from its image by their affines"),
+         "by their affines the label lies up to 0.105 mm away from its image"),
         ("BTCV raw NIfTI",
          lambda d: raw.nifti(d / "RawData/Training/img/img0001.nii.gz", np.full((6, 5, 4), np.nan, np.float32)),
-         "img0001.nii.gz: NaN or infinity"),
+         "img0001.nii.gz: some voxels are NaN or infinite"),
         ("TransUNet's prepared slices",
          lambda d: np.savez(d / "train_npz/case0005_slice002.npz", image=np.zeros((6, 5)), label=np.full((6, 5), 13.0)),
          "case0005_slice002.npz: labels [13] are not in the table"),
@@ -493,7 +493,7 @@ def test_nnunets_cells_keep_pictures_and_decode_instances(prepared):
          "dataset.json: xlstm_abdomen_mri_3d has no class 'brain'; it has liver"),
         ("AMOS22", lambda d: raw.nifti(d / "labelsTr/amos_0507.nii.gz", raw.bars(18)), "labels [16, 17] are not in"),
         ("nnU-Net's Dataset702_AbdomenMR", lambda d: raw.nifti(d / "imagesTr/a_1_0001.nii.gz", raw.voxels(1)),
-         "a_1_0001.nii.gz: images of one file each are needed"),
+         "a_1_0001.nii.gz: each image must be one file"),
         ("nnU-Net's Dataset702_AbdomenMR", lambda d: (d / "dataset.json").write_text('{"labels": {"liver": [1, 2]}}'),
          "dataset.json: \"regions_class_order\" is missing, but a list of labels is needed"),
         ("EndoVis 2017 frames",
@@ -605,7 +605,7 @@ def test_interrupted_run_goes_on_where_it_stopped(tmp_path, capsys):
     assert len(before) == 2
 
     assert prepare("msvm_synapse", tmp_path / "raw", out) == 0
-    assert "1 of 3 cases are done already" in capsys.readouterr().out
+    assert "1 of 3 cases are already done" in capsys.readouterr().out
     assert {p: p.stat().st_mtime_ns for p in before} == before
     assert prepare("msvm_synapse", tmp_path / "raw", tmp_path / "at once") == 0
     assert content(out) == content(tmp_path / "at once")
@@ -616,7 +616,7 @@ def test_begun_folder_belongs_to_its_source(tmp_path, capsys):
     raw.synapse_raw(tmp_path / "other")
     assert interrupted("msvm_synapse", tmp_path / "raw", tmp_path / "out", after=3).returncode == 130
     assert prepare("msvm_synapse", tmp_path / "other", tmp_path / "out") == 2
-    assert f"was begun from {tmp_path / 'raw'}" in capsys.readouterr().err
+    assert f"was started from {tmp_path / 'raw'}" in capsys.readouterr().err
 
 
 def test_finished_folder_is_left_alone(tmp_path, capsys):
@@ -624,7 +624,7 @@ def test_finished_folder_is_left_alone(tmp_path, capsys):
     assert prepare("msvm_synapse", tmp_path / "raw", tmp_path / "out") == 0
     before = content(tmp_path / "out")
     assert prepare("msvm_synapse", tmp_path / "raw", tmp_path / "out") == 0
-    assert "holds this data set already; nothing to do" in capsys.readouterr().out
+    assert "already holds this data set; nothing to do" in capsys.readouterr().out
     assert content(tmp_path / "out") == before
     raw.synapse_raw(tmp_path / "raw", cases=(2,))
     assert prepare("msvm_synapse", tmp_path / "raw", tmp_path / "out") == 2
@@ -693,5 +693,5 @@ def test_a_fifth_is_held_out_evenly(count):
 
 
 def test_one_case_cannot_be_divided():
-    with pytest.raises(UserError, match="1 training case is too little"):
+    with pytest.raises(UserError, match="1 training case is not enough"):
         held_out(["a"])

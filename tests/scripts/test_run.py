@@ -134,7 +134,7 @@ def test_folds_end_where_one_fails(fold_runs, capsys):
     ends["training", "1"] = 143
     assert main(["run", "training", "msvm_acdc", *PLACES, "--folds", "all"]) == 143
     assert len(done) == 3
-    assert "training of fold 1 ended with status 143: the same command continues with it" in capsys.readouterr().err
+    assert "training of fold 1 ended with status 143: run the same command again" in capsys.readouterr().err
 
 
 def test_folds_are_scored_again(fold_runs):

@@ -121,7 +121,7 @@ def test_second_run_reuses_its_own_output(run, ct_sample):
     before = {p: p.stat().st_mtime_ns for p in ct_sample.rglob("*")}
     done = run("data", "sample", "--bundle", "msvm_synapse", "--out", ct_sample)
     assert done.returncode == 0
-    assert "holds this sample already" in done.stdout
+    assert "already holds this sample" in done.stdout
     assert {p: p.stat().st_mtime_ns for p in ct_sample.rglob("*")} == before
 
 

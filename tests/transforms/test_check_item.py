@@ -51,7 +51,7 @@ def test_what_is_sound_is_left_as_it_is():
         ({"image": with_one(float("nan"))}, r"^scan.nii.gz: it has voxels that are NaN or infinite"),
         ({"image": with_one(float("inf"))}, r"^scan.nii.gz: it has voxels that are NaN or infinite"),
         ({"image": with_one(float("-inf"))}, r"^scan.nii.gz: it has voxels that are NaN or infinite"),
-        ({"image": filled(7)}, r"^scan.nii.gz: all its voxels are 7: there is nothing to see"),
+        ({"image": filled(7)}, r"^scan.nii.gz: all voxels are 7, so there is nothing to see"),
         ({"image": torch.rand(1, 0, 5, 3)}, r"^scan.nii.gz: its shape is 0 × 5 × 3, so that it has no voxel"),
         ({"image": torch.rand(2, 4, 5, 3)}, r"^scan.nii.gz: it has 2 channels, but 1 is needed"),
         ({"label": torch.ones(1, 5, 4, 3)}, r"^map.nii.gz: its shape is 5 × 4 × 3, but that of its image is 4 × 5 × 3"),

@@ -128,7 +128,7 @@ def compact(voxels: np.ndarray) -> np.ndarray:
         ValueError: if there is NaN or infinity.
     """
     if not np.isfinite(voxels).all():
-        raise ValueError("NaN or infinity among the voxels")
+        raise ValueError("some voxels are NaN or infinite")
     limits = np.iinfo(np.int16)
     if voxels.min() >= limits.min and voxels.max() <= limits.max and np.array_equal(voxels, np.rint(voxels)):
         return voxels.astype(np.int16)

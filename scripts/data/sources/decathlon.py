@@ -55,7 +55,7 @@ def find_task(files: Files) -> ConversionPlan | None:
     table = {value: number for number, value in enumerate(sorted({0, *names}))}
     test = held_out(training)
     if len(training) - len(test) < 2:
-        raise UserError(f"{files.root}: {len(training)} cases are too few to divide: three are needed")
+        raise UserError(f"{files.root}: {len(training)} cases are too few to divide: at least three are needed")
     cases = divided(
         {name: pair for name, pair in training.items() if name not in test},
         {name: training[name] for name in training if name in test},
@@ -78,7 +78,7 @@ def find_training(files: Files) -> tuple[Pairs, dict[str, Any], Path, list[str]]
     listed = {Path(str(item.get("image", ""))).name.removesuffix(".gz").removesuffix(".nii")
               for item in record.get("training", []) if isinstance(item, dict)}  # fmt: skip
     if missing := sorted(listed - set(training)):
-        notes.append(f"{len(missing)} of the {len(listed)} training cases of {json_file.name} are not there")
+        notes.append(f"{len(missing)} of the {len(listed)} training cases of {json_file.name} are missing")
     if files.match(rf"imagesTs/(?P<case>[^/]+){SUFFIX}"):
         notes.append("imagesTs is left out: it has no labels")
     return training, record, json_file, notes

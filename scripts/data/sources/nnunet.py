@@ -39,7 +39,7 @@ def find_pairs(
         UserError: if the images have more than one file each.
     """
     if channel and (more := files.match(rf"{images}/(?P<case>[^/]+)_0001{suffix}")):
-        raise UserError(f"{next(iter(more.values()))}: images of one file each are needed, not of several channels")
+        raise UserError(f"{next(iter(more.values()))}: each image must be one file, without further channels")
     found, notes = pairs(
         files.match(rf"{images}/(?P<case>[^/]+){channel}{suffix}"),
         files.match(rf"{labels}/(?P<case>[^/]+?){tail or suffix}"),

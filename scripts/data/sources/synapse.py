@@ -145,7 +145,7 @@ def hounsfield(voxels: np.ndarray) -> np.ndarray:
         ValueError: if there are values that are not Hounsfield units of a CT.
     """
     if not np.isfinite(voxels).all():
-        raise ValueError("NaN or infinity among the voxels")
+        raise ValueError("some voxels are NaN or infinite")
     limits = np.iinfo(np.int16)
     if voxels.min() < limits.min or voxels.max() > limits.max:
         raise ValueError(f"values from {voxels.min():g} to {voxels.max():g} are not Hounsfield units")

@@ -58,7 +58,7 @@ class BundleTraining(BundleTrainTask):
         if request.get("pretrained", True) and not weights.is_file():
             raise UserError(f"{weights} is missing: start the server again, or train with pretrained false")
         if not 0 <= request.get("val_split", 0.2) < 1:
-            raise UserError(f"val_split has to be from 0 to below 1, not {request['val_split']}")
+            raise UserError(f"val_split must be from 0 to below 1, not {request['val_split']}")
         shutil.rmtree(self.folder, ignore_errors=True)
         try:
             # With an empty run_id, which 3D Slicer sends, MONAI runs all that the config can run: each training twice.
@@ -104,9 +104,9 @@ def _options(request: Mapping[str, Any]) -> dict[str, Any]:
             try:
                 options[name] = kind(request[name])
             except (TypeError, ValueError) as error:
-                raise UserError(f"{name} has to be a number, not {request[name]!r}") from error
+                raise UserError(f"{name} must be a number, not {request[name]!r}") from error
             if options[name] <= 0:
-                raise UserError(f"{name} has to be above 0, not {request[name]}")
+                raise UserError(f"{name} must be above 0, not {request[name]}")
     return options
 
 

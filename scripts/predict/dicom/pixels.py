@@ -40,10 +40,10 @@ def stored_values(dataset: Dataset) -> np.ndarray:
     pydicom = library("pydicom")
     kind = str(dataset.get("PhotometricInterpretation") or "MONOCHROME2")
     if int(dataset.get("SamplesPerPixel") or 1) != 1 or not kind.startswith("MONOCHROME"):
-        raise ValueError(f"the series has colours ({kind}), but a volume of one channel is needed")
+        raise ValueError(f"the series is in colour ({kind}), but a volume with one channel is needed")
     if "MOSAIC" in (dataset.get("ImageType") or ()):
         raise ValueError(
-            "it is a Siemens mosaic, all slices of a volume as tiles of one picture: convert it with dcm2niix first"
+            "it is a Siemens mosaic, one picture with all slices of a volume as tiles: convert it with dcm2niix first"
         )
     if not any(name in dataset for name in PIXELS):
         raise ValueError("it has no PixelData")

@@ -79,7 +79,7 @@ def planes_of(datasets: Sequence[Dataset], pixels: Sequence[np.ndarray]) -> list
     for dataset, frames in zip(datasets, pixels, strict=True):
         if len(frames) > 1 and not dataset.get("PerFrameFunctionalGroupsSequence"):
             raise ValueError(
-                f"it has {len(frames)} frames but no PerFrameFunctionalGroupsSequence, so their places are not known"
+                f"it has {len(frames)} frames but no PerFrameFunctionalGroupsSequence, so their positions are unknown"
             )
         for number, frame in enumerate(frames):
             found = {
@@ -96,7 +96,7 @@ def planes_of(datasets: Sequence[Dataset], pixels: Sequence[np.ndarray]) -> list
                 planes.append(_plane(dataset, number, *map(_numbers, found, found.values()), frame))
     for name, times in lacking.items():
         if times:
-            raise ValueError(f"{times} of {count} slices have no {name}, so their place is not known")
+            raise ValueError(f"{times} of {count} slices have no {name}, so their positions are unknown")
     return planes
 
 

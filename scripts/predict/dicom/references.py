@@ -52,12 +52,12 @@ def check_source(volume: Volume) -> None:
         if lacking := sum(not value for value in found):
             raise ValueError(
                 f"a DICOM segmentation refers to images by their {name}, which {lacking} of {len(found)} files do not "
-                "have: leave --dicom_seg out, or give the files as they were before"
+                "have: leave --dicom_seg out, or give the original files"
             )
     if len({sop_instance(dataset) for dataset in datasets}) < len(datasets):
         raise ValueError(
-            "several files have one SOPInstanceUID, so that a DICOM segmentation cannot refer to them: leave "
-            "--dicom_seg out, or give the files as they were before"
+            "several files have one SOPInstanceUID, so a DICOM segmentation cannot refer to them: leave "
+            "--dicom_seg out, or give the original files"
         )
 
 

@@ -63,7 +63,7 @@ def check_spacing(planes: list[Plane]) -> list[Plane]:
     drift = np.linalg.norm(positions[-1] - positions[0] - (places[-1] - places[0]) * normal)
     if np.abs(sideways).max() > tolerance or drift > SIDEWAYS * planes[0].spacing.min():
         tilt = np.degrees(np.arctan2(np.linalg.norm(sideways, axis=1), gaps)).max()
-        raise ValueError(f"the slices are stacked obliquely, by {tilt:.1f}° (gantry tilt): resample the series first")
+        raise ValueError(f"the slices are stacked at an angle of {tilt:.1f}° (gantry tilt): resample the series first")
     if (np.abs(gaps - spacing) <= tolerance).all():
         return planes
     times = np.rint(gaps / gaps.min())
@@ -83,10 +83,10 @@ def _check_alike(planes: Sequence[Plane]) -> None:
     for values, what in ((shapes, "sizes"), (spacings, "pixel spacings")):
         if len(values) > 1:
             shown = ", ".join(" × ".join(f"{v:g}" for v in value) for value in sorted(values)[:3])
-            raise ValueError(f"the slices have different {what} ({shown}): these are several images in one series")
+            raise ValueError(f"the slices have different {what} ({shown}): the series holds several images")
     orientations = np.array([plane.orientation for plane in planes])
     if np.abs(orientations - orientations[0]).max() > 1e-3:
-        raise ValueError("the slices are not parallel: these are several stacks in one series")
+        raise ValueError("the slices are not parallel: the series holds several stacks")
 
 
 def _places(planes: Sequence[Plane]) -> list[list[Plane]]:
@@ -112,8 +112,8 @@ def _volumes(places: list[list[Plane]], count: int) -> list[list[Plane]]:
         usual = min(sizes)
         doubled = sum(size - usual for size in map(len, places))
         raise ValueError(
-            f"{doubled} of {count} slices are at the place of another one: "
-            "these are several time points, echoes or reconstructions in one series, and not all are whole"
+            f"{doubled} of {count} slices are at the position of another one: "
+            "the series holds several time points, echoes or reconstructions, and not all are complete"
         )
     keys = _keys(places)
     ordered = [sorted(place, key=lambda plane: _rank(plane, keys)) for place in places]

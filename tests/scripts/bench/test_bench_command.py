@@ -44,7 +44,7 @@ def test_work_that_breaks_is_told_and_the_others_go_on(two_works, tmp_path, caps
     assert torch.get_num_threads() == before
     assert "! the whole work (mri_bot): RuntimeError: the data are gone" in capsys.readouterr().out
     assert main(words) == 2
-    assert "is there already: give another file" in capsys.readouterr().err
+    assert "exists already: give another file" in capsys.readouterr().err
 
 
 def test_status_where_nothing_could_be_measured(two_works, capsys):

@@ -131,9 +131,9 @@ def test_training_that_cannot_be(served):
     reply = server.train_now("msvm_synapse", max_epochs=1)
     assert reply.status_code == 422
     assert "no study for msvm_synapse has a final label yet" in reply.json()["detail"]
-    assert "batch_size has to be a number" in server.train_now("msvm_synapse", batch_size="x").json()["detail"]
-    assert "max_epochs has to be above 0" in server.train_now("msvm_synapse", max_epochs=0).json()["detail"]
-    assert "val_split has to be from 0" in server.train_now("msvm_synapse", val_split=1).json()["detail"]
+    assert "batch_size must be a number" in server.train_now("msvm_synapse", batch_size="x").json()["detail"]
+    assert "max_epochs must be above 0" in server.train_now("msvm_synapse", max_epochs=0).json()["detail"]
+    assert "val_split must be from 0" in server.train_now("msvm_synapse", val_split=1).json()["detail"]
     name, label, told = images["msvm_synapse"][0]
     server.submit(name, label, [{**told[0], "name": "tumour"}, *told[1:]])
     reply = server.train_now("msvm_synapse", max_epochs=1)

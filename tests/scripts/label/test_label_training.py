@@ -71,7 +71,7 @@ def test_image_and_label_have_to_be_on_one_grid(heart, tmp_path):
     moved = label.affine.copy()
     moved[0, 3] += 1
     nib.save(nib.Nifti1Image(values(heart[1]), moved), heart[1])
-    with pytest.raises(UserError, match="not at the same place"):
+    with pytest.raises(UserError, match="do not lie at the same place"):
         item(Study("heart", *heart), InferenceBundle("msvm_acdc"), tmp_path)
     nib.save(label.slicer[:, 1:], heart[1])
     with pytest.raises(UserError, match="must be on one grid"):

@@ -259,15 +259,13 @@ def test_a_bundle_that_exists_is_kept(tmp_path, capsys):
     new(*arguments, memory=4, processes=1)
     (tmp_path / "polyps/models").mkdir()
     (tmp_path / "polyps/models/model.pt").write_text("weights")
-    with pytest.raises(
-        UserError, match="polyps exists: choose another name, or keep it under another name with --force"
-    ):
+    with pytest.raises(UserError, match="polyps exists: choose another name, or rename the old one with --force"):
         new(*arguments, memory=4, processes=1)
     new(*arguments, memory=4, processes=1, force=True)
     assert (tmp_path / "polyps.old1/models/model.pt").read_text() == "weights"
     assert not (tmp_path / "polyps/models").exists()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["polyps", "polyps.old1", "raw"]
-    assert "is kept as" in capsys.readouterr().out
+    assert "was renamed to" in capsys.readouterr().out
 
 
 def test_nothing_is_left_where_writing_fails(tmp_path, monkeypatch):

@@ -82,7 +82,7 @@ def test_label_maps_without_any_class_are_refused_though_classes_are_named(tmp_p
     data.raw_volumes(tmp_path, channels=("CT",), training=2, test=0)
     for path in (tmp_path / "labelsTr").iterdir():
         data.rewrite(path, np.zeros_like)
-    with pytest.raises(UserError, match="the label maps hold background only, there is no class to learn"):
+    with pytest.raises(UserError, match="the label maps hold only background: there is no class to learn"):
         measure(find_sources(tmp_path), 1)
 
 

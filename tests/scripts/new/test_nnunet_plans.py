@@ -83,7 +83,7 @@ def test_what_nnunet_would_not_plan_is_refused():
     with pytest.raises(UserError, match="plans no low resolution for these data"):
         plan(small, MEMORY, configuration="3d_lowres", planner="default")
     slices = dataclasses.replace(thin, shapes=((1, 256, 256), *thin.shapes[1:]))
-    with pytest.raises(UserError, match="single slice, which a 3D network cannot use: say --configuration 2d"):
+    with pytest.raises(UserError, match="single slice, which a 3D network cannot use: give --configuration 2d"):
         plan(slices, MEMORY, planner="default")
     assert planned(slices, MEMORY, "bot", "default") == ["2d"]
     assert plan(slices, MEMORY, configuration="2d", planner="default").pixdim == (-1, 0.9, 0.9)

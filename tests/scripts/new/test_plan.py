@@ -110,7 +110,7 @@ def test_ct_keeps_its_scale_and_everything_else_does_not():
     assert plan(measurement(shape, spacing, modality="MR"), gpu(11)).normalisation.kind == "z-score"
     assert plan(measurement(shape, spacing, modality="MR"), gpu(12), "msvm").normalisation.kind == "minimum-maximum"
     assert plan(measurement((99, 99), (1, 1)), gpu(12), "msvm").normalisation.kind == "8 bit"
-    with pytest.raises(UserError, match="no range of intensities"):
+    with pytest.raises(UserError, match="the same intensity"):
         plan(measurement(shape, spacing, modality="CT", intensities=None), gpu(11))
 
 

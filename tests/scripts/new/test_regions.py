@@ -167,7 +167,7 @@ def test_slices_that_are_not_known_are_left_out(labels, order, loss, tmp_path):
 
 def test_a_case_that_is_not_known_is_refused(tmp_path):
     root = raw(tmp_path / "raw", {"background": 0, "a": 10, "b": 20, "ignore": 30}, change=lambda a: a * 0 + 30)
-    with pytest.raises(UserError, match="all its voxels are to be ignored"):
+    with pytest.raises(UserError, match="all voxels are ignored"):
         new("organs", "xlstm_abdomen_mri_3d", str(root), str(tmp_path), memory=4, processes=1)
 
 

@@ -141,7 +141,7 @@ def test_the_folds_of_nnunet(tmp_path):
         split(sources(NAMES[:12]), 1, splits=path)
 
 
-@pytest.mark.parametrize(("folds", "told"), [(1, "at least 2"), (41, "more than there is to divide: 40")])
+@pytest.mark.parametrize(("folds", "told"), [(1, "at least 2"), (41, "more than the 40 training names")])
 def test_too_few_or_too_many_folds(folds, told):
     with pytest.raises(UserError, match=told):
         split(sources(NAMES), 1, folds=folds)

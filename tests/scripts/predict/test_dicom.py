@@ -241,8 +241,8 @@ def of_mr(series):
     [
         (missing, r"1 slices are missing, the first after the one at .* mm"),
         (uneven, r"unevenly spaced, from \S+ to \S+ mm"),
-        (doubled, r"1 of 5 slices are at the place of another one"),
-        (tilted, r"stacked obliquely, by 12\.\d° \(gantry tilt\)"),
+        (doubled, r"1 of 5 slices are at the position of another one"),
+        (tilted, r"stacked at an angle of 12\.\d° \(gantry tilt\)"),
         (crossed, "not parallel"),
         (placeless, "1 of 4 slices have no ImagePositionPatient"),
         (other_spacing, "different pixel spacings"),

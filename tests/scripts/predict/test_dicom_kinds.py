@@ -356,7 +356,7 @@ def test_without_a_decoder_the_package_is_named(series, monkeypatch):
         (by_tag(deleted("Modality", "SOPClassUID")), "has no Modality, but the bundle takes MR"),
         (set_to("PixelSpacing", [0, 1]), r"PixelSpacing \[0\.0, 1\.0\] is not above 0"),
         (set_to("ImageOrientationPatient", [1, 0, 0, 1, 0, 0]), "not two directions at right angles"),
-        (shifted(lambda x, y, z, n: (x + 0.02 * n, y + 3 * n, z)), "stacked obliquely"),
+        (shifted(lambda x, y, z, n: (x + 0.02 * n, y + 3 * n, z)), "stacked at an angle"),
         (shifted(lambda x, y, z, n: (x, y, z + 20 * (n > 2))), r"unevenly spaced|slices are missing"),
     ],
 )  # fmt: skip
@@ -375,7 +375,7 @@ def test_slow_drift_is_a_tilt(ct, tmp_path):
     tall = nib.Nifti1Image(np.tile(np.asanyarray(ct.dataobj)[:20, :20], (1, 1, 30)), ct.affine)
     dicom_files.write_series(tmp_path / "s", tall, order=1, count=1000)
     shifted(lambda x, y, z, n: (x + 0.024 * n, y, z))(tmp_path / "s")
-    with pytest.raises(ValueError, match=r"stacked obliquely, by 0\.3°"):
+    with pytest.raises(ValueError, match=r"stacked at an angle of 0\.3°"):
         read(tmp_path / "s")
 
 
@@ -427,7 +427,7 @@ def test_series_with_several_volumes(tags, told, series, tmp_path):
 def test_a_time_point_that_is_not_whole(series):
     with_times(series, [{}, {}])
     dicom_files.slices(series)[-1].unlink()
-    with pytest.raises(ValueError, match=r"3 of 7 slices are at the place of another one.*not all are whole"):
+    with pytest.raises(ValueError, match=r"3 of 7 slices are at the position of another one.*not all are complete"):
         read(series)
 
 

@@ -113,7 +113,7 @@ def test_results_of_something_else_are_not_replaced_unasked(change, scans, out, 
     predict(input=str(scans), output=str(out), **arguments(BUNDLE))
     first = contents(out)
     changed = change(scans, arguments)
-    told = "made of another image, or with other weights or settings.*--overwrite"
+    told = "made from another image, or with other weights or settings.*--overwrite"
     with pytest.raises(UserError, match=told):
         predict(input=str(scans), output=str(out), **changed)
     assert contents(out) == first
@@ -241,7 +241,7 @@ def test_command_line_is_quiet_in_a_pipe_and_says_what_failed(scans, out, argume
             {"input": "empty"},
             r"--input empty has no images \(\.nii, .*; 1 other file was left out: 1 \.txt, such as notes.txt",
         ),
-        ({"output": "scans"}, "--output scans is the input too"),
+        ({"output": "scans"}, "--output scans is also the input"),
         ({"output": "scans/a.png"}, "is a file, but a folder is needed"),
         ({"weights": "none.pt"}, "no weights at none.pt: give a file with --weights, .*zoo fetch.*weights convert"),
         ({"weights": None}, "no weights at .*models/model.pt"),
@@ -327,7 +327,7 @@ def test_memory_of_the_gpu_is_told(scans, out, arguments, monkeypatch, capsys):
 
     monkeypatch.setattr(command.Predictor, "segment", too_much)
     assert predict(input=str(scans), output=str(out), **arguments(BUNDLE)) == 1
-    assert "failed: a: the memory of the GPU is too small: give --device cpu" in capsys.readouterr().err
+    assert "failed: a: the GPU has too little memory: give --device cpu" in capsys.readouterr().err
 
 
 def test_fault_inside_a_transform_is_told_not_its_wrapping(scans, out, arguments, monkeypatch, capsys):

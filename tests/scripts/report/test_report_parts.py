@@ -149,7 +149,7 @@ def test_number_of_slices_and_cases_is_bounded(tmp_path):
 def test_page_that_would_be_too_large(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("scripts.report.galleries.MOST", 1000)
     assert not made(*volumes(tmp_path, ["a"], ["x"])).slices()
-    assert "no pictures of a: the page would be too large, lower --slices" in capsys.readouterr().out
+    assert "no pictures of a: the page would be too large: lower --slices" in capsys.readouterr().out
 
 
 def test_agreement_by_hand():

@@ -63,7 +63,7 @@ def test_imagenet_file_becomes_the_encoder_that_a_training_starts_from(checkpoin
     )
     assert status == 0
     assert f"--encoder_weights {out}" in told
-    assert "Enter under which licence" in told
+    assert "Enter the licence" in told
     started, whole = MSVMUNet(out_channels=4, encoder_weights=str(out)), MSVMUNet()
     load_published(whole, msvm.state)
     for name, tensor in whole.encoder.state_dict().items():
@@ -101,11 +101,11 @@ def test_the_same_file_gives_the_same_bytes(checkpoints, scanseg, tmp_path):
 
 WRONG = {
     "classes": ("msvm_acdc", "synapse.ckpt", [], "it has 9 classes with the background, the bundle 4"),
-    "no part": ("msvm_synapse", "vssm1_tiny.pth", [], "it holds the encoder alone: add --part encoder"),
+    "no part": ("msvm_synapse", "vssm1_tiny.pth", [], "it holds only the encoder: add --part encoder"),
     "part": ("msvm_synapse", "synapse.ckpt", ["--part", "encoder"], "the whole network: leave out --part"),
     "part of another": ("xlstm_cells", "vssm1_tiny.pth", ["--part", "encoder"], "xlstm_cells has no such part"),
     "unknown part": ("msvm_synapse", "vssm1_tiny.pth", ["--part", "decoder"], "unknown --part 'decoder'"),
-    "network": ("xlstm_cells", "synapse.ckpt", [], "it is of MSVM-UNet, 9 classes, encoder tiny_0230s"),
+    "network": ("xlstm_cells", "synapse.ckpt", [], "it belongs to MSVM-UNet, 9 classes, encoder tiny_0230s"),
     "encoder": (
         "msvm_synapse",
         "vssm1_tiny.pth",
@@ -117,7 +117,7 @@ WRONG = {
         "xlstm_endoscopy",
         "checkpoint_final.pth",
         ["--variant", "bot", "--override", json.dumps(ENDOSCOPY)],
-        "it is of the variant enc, the bundle of bot: add --variant enc",
+        "its variant is enc, the bundle's bot: add --variant enc",
     ),
     "wrong variant": ("xlstm_cells", "checkpoint_final.pth", ["--variant", "bott"], "did you mean 'bot'?"),
     "dimensions": ("xlstm_abdomen_mri_3d", "checkpoint_final.pth", [], "it is 2D, the bundle 3D"),
@@ -165,7 +165,7 @@ def test_weights_that_are_there_are_kept_unless_forced(checkpoints, scanseg, tmp
     words = ["--bundle", "msvm_synapse", "--part", "encoder", "--out", out, "--checkpoint"]
     status, _, errors = scanseg("weights", "convert", *words, checkpoints / "vssm1_tiny.pth")
     assert status == 2
-    assert "is there already: add --force" in errors
+    assert "exists already: add --force" in errors
     assert scanseg("weights", "convert", *words, checkpoints / "synapse.ckpt", "--force")[0] == 2
     assert out.read_bytes() == b"precious"
     assert [path.name for path in tmp_path.iterdir()] == ["encoder.pt"]
@@ -203,4 +203,4 @@ def test_own_weights_need_no_conversion(scanseg, tmp_path):
     words = ["--bundle", "msvm_synapse", "--checkpoint", tmp_path / "model.pt", "--out", tmp_path / "other.pt"]
     status, _, errors = scanseg("weights", "convert", *words)
     assert status == 2
-    assert "has the names of scanseg already" in errors
+    assert "already has the names of scanseg" in errors

@@ -193,7 +193,7 @@ NOT_WEIGHTS = {
     "hdf5": (lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(50)), "an HDF5 file"),
     "zip": (lambda path: write_zip(path, **{"readme.txt": b"x"}), "but not one of torch.save: it holds readme.txt"),
     "bomb": (lambda path: write_zip(path, **{"a/data.pkl": bytes(10**6)}), "unpacks to more than 20 times its size"),
-    "noise": (lambda path: path.write_bytes(bytes(range(1, 256)) * 20), "is no file of PyTorch"),
+    "noise": (lambda path: path.write_bytes(bytes(range(1, 256)) * 20), "is neither a PyTorch nor"),
 }
 
 
