@@ -10,6 +10,8 @@ from ..errors import masked
 
 STATS = "monai.handlers.StatsHandler"
 """Name of the logger of MONAI's handler of that name."""
+CODEC = "monai.data.nvimgcodec_pydicom_plugin"
+"""Logger that warns of a missing decoder of DICOM whenever MONAI's LoadImage is made; bundles read no DICOM."""
 
 
 def filter_logs() -> None:
@@ -21,11 +23,14 @@ def filter_logs() -> None:
 
 
 def keeps(record: logging.LogRecord) -> bool:
-    """A filter of :mod:`logging`: masks passwords in addresses such as that of an MLflow server, and drops errors that
-    Ignite's engines and MONAI's handler of them log with a traceback, since the run ends with one line about them.
+    """A filter of :mod:`logging` that masks passwords in addresses, such as that of an MLflow server.
+
+    It drops the warnings of :data:`CODEC`, and the errors that Ignite's engines and MONAI's handler of them log with a
+    traceback, since the run ends with one line about them.
     """
+    if record.name == CODEC:
+        return False
     text = record.getMessage()
     if (hidden := masked(text)) != text:
         record.msg, record.args = hidden, ()
-    # Ignite's engines, and MONAI's handler of them, log an error with its traceback.
     return record.levelno < logging.ERROR or not record.name.startswith(("ignite.", STATS))

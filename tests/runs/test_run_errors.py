@@ -7,12 +7,14 @@ import sys
 import numpy as np
 import pytest
 import torch
+from monai.transforms import LoadImage
 from PIL import Image
 
 from components.errors import in_words, one_line, root_cause
 from components.runs import is_command, start
 from components.runs.command import given_arguments, typed_arguments
 from components.runs.dataset import check_dataset
+from components.runs.logs import keeps
 from components.runs.overrides import check_kind, check_overrides, check_places
 from scripts.predict import InferenceBundle
 from tests import processes
@@ -294,3 +296,11 @@ def test_weights_of_another_network_are_refused(place, tmp_path):
     assert status == 2, others
     assert len(lines) == 1
     assert re.search(r"model\.pt does not fit the network XLSTMUNet: \d+ tensors of another shape, first", lines[0])
+
+
+def test_a_missing_decoder_of_dicom_is_not_logged(caplog, request):
+    caplog.handler.addFilter(keeps)
+    request.addfinalizer(lambda: caplog.handler.removeFilter(keeps))
+    logging.getLogger("monai.data").warning("of another kind")
+    LoadImage()
+    assert caplog.messages == ["of another kind"]
