@@ -34,7 +34,7 @@ def measure(bundle: str, session: Session) -> Iterator[Row]:
             rows[name]["peak_bytes"] = in_child(peak_of, bundle, image, ours, settings, settings=settings)
             runs[name], x = prepare(bundle, image, ours, settings)
             rows[name]["case"] = f"image of {' × '.join(map(str, x.shape))}"
-        except Exception as error:  # one that cannot run is told, and the other goes on
+        except Exception as error:  # one that cannot run is reported, and the other continues
             rows[name]["failed"] = reason(error)
     yield from session.timed(rows, runs, bundle, min(settings.repeats, whole_image.MOST_ROUNDS))
 

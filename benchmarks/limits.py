@@ -24,7 +24,7 @@ def measure(settings: Settings, tell: Callable[[str], None] = lambda text: None)
 
     Args:
         settings: threads and device.
-        tell: is told what is measured.
+        tell: called with what is being measured.
 
     Returns:
         ``cpu``, ``versions``, ``backends`` (what "auto" takes) and ``rates``: operations a second of a matrix product

@@ -1,4 +1,4 @@
-"""What an error says, in one line, and whether it is one that a user can mend."""
+"""The message of an error in one line, and whether a user can fix it."""
 
 from __future__ import annotations
 
@@ -79,13 +79,13 @@ def masked(text: str) -> str:
 
 
 def in_words(error: BaseException) -> tuple[str, bool]:
-    """What a user is told of an error, and whether it is one to be mended without a look at the code.
+    """What to show a user of an error, and whether it can be fixed without looking at the code.
 
     Args:
         error: as it was raised.
 
     Returns:
-        One line, and whether the user can mend it.
+        One line, and whether the user can fix it.
     """
     error = root_cause(error)
     text, lowered = masked(one_line(error)), str(error).lower()

@@ -13,7 +13,7 @@ PACKAGES = ("torch", "monai", "pytorch-ignite", "numpy", "nibabel", "numba", "tr
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "amx_bf16", "asimd", "sve", "bf16")
 """Flags of a processor that decide on speed, as Linux calls them."""
 CONTAINER = Path("/sys/fs/cgroup")
-"""Where Linux tells what a container may use."""
+"""Where Linux states what a container may use."""
 
 
 def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
@@ -28,7 +28,7 @@ def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
 
 
 def cpu_model() -> str:
-    """Name of the processor, as the system tells it."""
+    """Name of the processor, as the system reports it."""
     return _first_processor().get("model name") or platform.processor() or platform.machine()
 
 

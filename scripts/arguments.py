@@ -27,7 +27,7 @@ FIRE_SAYS = {
     "The function received no value for the required argument: ": "missing --",
     "Could not consume arg: ": "unexpected argument ",
 }
-"""Beginnings of Fire's error messages, and what a user of flags is told instead."""
+"""Beginnings of Fire's error messages, and what a user of flags sees instead."""
 
 
 @dataclass(frozen=True)

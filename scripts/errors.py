@@ -21,7 +21,7 @@ def reason(error: BaseException) -> str:
         >>> reason(ValueError("no such size"))
         'ValueError: no such size'
     """
-    error = root_cause(error)  # MONAI's configs tell only which expression failed
+    error = root_cause(error)  # MONAI's configs only say which expression failed
     text = " ".join(str(error).split())
     lowered = text.lower()
     if isinstance(error, MemoryError) or "can't allocate memory" in lowered or "out of memory" in lowered:

@@ -31,7 +31,7 @@ FIXED_GIB = 1.5
 """Weights, gradients, the optimiser's momentum and an average of the weights (16 bytes for each of up to 48 million
 parameters: 0.7 GiB), and what the libraries themselves need: on a CPU the process had 0.9 to 1.3 GB beside the maps."""
 LARGEST_BATCH = 4096
-"""Larger ones are not looked for."""
+"""Larger ones are not tried."""
 
 
 class Stages(Protocol):

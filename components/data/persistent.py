@@ -73,7 +73,7 @@ def _digest(*values: Any) -> str:
 
 
 def _parts(value: Any, seen: set[int]) -> Iterator[str]:
-    """What tells a setting from another one, down to numbers, strings, arrays, the code of functions and files."""
+    """What distinguishes settings, down to numbers, strings, arrays, the code of functions and files."""
     if isinstance(value, str) and Path(value).is_absolute() and Path(value).is_file():
         state = Path(value).stat()
         yield f"file {value} {state.st_size} {state.st_mtime_ns}"

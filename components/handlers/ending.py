@@ -16,7 +16,7 @@ class Ending:
 
     "finished" comes after all other handlers of ``COMPLETED``. A run that raised has "failed", with the error as one
     line; it is raised again when all handlers have heard of it. Where an earlier handler raised it, or the process was
-    interrupted, this is told when the process ends. A process that is killed tells nothing.
+    interrupted, this is reported when the process ends. A process that is killed reports nothing.
 
     Args:
         ended: called with the status, "finished", "failed" or "interrupted", and the error, or empty.

@@ -1,4 +1,4 @@
-"""A progress bar that tells the loss and the time left."""
+"""A progress bar that shows the loss and the time left."""
 
 from __future__ import annotations
 

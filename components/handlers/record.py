@@ -52,7 +52,7 @@ class RunRecord:
         self._write()
 
     def _ended(self, status: str, error: str) -> None:
-        if not self.content or not self.path.is_file():  # never begun, or gone before the process that was interrupted
+        if not self.content or not self.path.is_file():  # never started, or deleted before the process was interrupted
             return
         self.content |= {"status": status, "error": error, "ended": _now(), "backends": used_backends()}
         self._write()

@@ -91,7 +91,7 @@ def listed(folder: Path) -> list[Path]:
 
 
 def left_out(files: Sequence[Path], folder: Path) -> str:
-    """What to tell about files that are not images: how many of which kind, and an example. Empty if there are none.
+    """A note about files that are not images: how many of which kind, and an example. Empty if there are none.
 
     Example:
         >>> left_out([Path("a/x.txt"), Path("a/IM1"), Path("a/IM2")], Path("a"))

@@ -9,7 +9,7 @@ ORIENTATION = 274
 
 
 def displayed(stored: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn a picture as it is to be looked at.
+    """Rotate a picture to its displayed orientation.
 
     Args:
         stored: as it lies in the file, H × W or H × W × channels.

@@ -123,7 +123,7 @@ def _without_single_axes(image: nib.Nifti1Image) -> nib.Nifti1Image:
 
 
 def _itk_reason(error: RuntimeError) -> str:
-    """The last part of what ITK tells, without the places in its sources."""
+    """The last part of ITK's message, without positions in its source."""
     told = " ".join(str(error).split())
     for mark in ("ITK ERROR: ", "sitk::ERROR: "):
         told = told.rpartition(mark)[2]

@@ -93,7 +93,7 @@ class Backend:
 
 @dataclass(frozen=True)
 class BackendRecord:
-    """What :func:`backends` tells of one back end.
+    """What :func:`backends` returns for one back end.
 
     Attributes:
         name: the name that ``backend=`` and :func:`use_backend` take.

@@ -45,7 +45,7 @@ def locked(folders: Iterable[str | os.PathLike[str]]) -> Iterator[None]:
                 trouble = str(error)
         if idist.get_world_size() > 1 and (trouble := idist.all_gather({"trouble": trouble})[0]["trouble"]):
             if idist.get_rank() > 0:
-                raise SystemExit(2)  # the first process tells the reason
+                raise SystemExit(2)  # the first process reports the reason
             raise ValueError(trouble)
         yield
 

@@ -18,10 +18,10 @@ def continue_schedule(
 ) -> None:
     """Restore an optimizer, and bring its fresh scheduler to the step where the saved one stood.
 
-    The schedule is that of the configuration, walked again from its start: a resumed training with more epochs
-    than it was begun with has from here on the learning rate that these epochs would have had from the beginning. The
-    same holds for the optimizer's settings: the learning rate or the weight decay may be changed. With an unchanged
-    configuration nothing changes, to the last bit. A schedule that follows a score has no length, and is restored.
+    The schedule is that of the configuration, repeated from its start: a training that is resumed with more epochs
+    gets, from here on, the learning rate of one that had these epochs from the beginning. The same holds for the
+    optimizer's settings: the learning rate or the weight decay may be changed. With an unchanged configuration nothing
+    changes, to the last bit. A schedule that follows a score has no length, and is restored.
 
     Args:
         scheduler: as the configuration makes it, not stepped yet.

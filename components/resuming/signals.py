@@ -24,7 +24,7 @@ ECHO = 2.0
 class Signals:
     """Keeps SIGTERM and SIGINT (Ctrl+C) for the next moment at which a training can end; a second one ends it at once.
 
-    A context manager. Outside of the main thread, where Python lets no one listen, it hears nothing. Once it heard a
+    A context manager. Outside of the main thread, where Python allows no handlers, it does nothing. Once it received a
     signal it stays until the process ends, so that one that comes again does not disturb the end.
 
     Example:
@@ -60,7 +60,7 @@ class Signals:
 
 @contextlib.contextmanager
 def sheltered() -> Iterator[None]:
-    """Processes and threads that start in here do not get the signals: the training tells its loader's workers itself.
+    """Processes and threads that start in here do not get the signals: the training stops its loader's workers itself.
 
     A terminal or a batch system signals all processes of a training, and PyTorch takes the death of a worker for an
     error. What is signalled meanwhile is heard at the end. Where the system cannot hold signals back, they come.

@@ -35,7 +35,7 @@ class StateFile:
         return self.path.is_file() or self.previous.is_file()
 
     def load(self) -> dict[str, Any]:
-        """Read the last state, or where it is damaged the one before, which is told as a warning.
+        """Read the last state, or if it is damaged the one before, with a warning.
 
         Every byte is compared with the check sums in the file.
 

@@ -18,7 +18,7 @@ def tell(kind: type[BaseException], error: BaseException, traceback: TracebackTy
     """Tell an error that ends the process, as ``sys.excepthook``.
 
     Raises:
-        SystemExit: always, with 2 where the user can mend it, 130 after an interrupt, 1 for any other error.
+        SystemExit: always, with 2 if the user can fix it, 130 after an interrupt, 1 for any other error.
     """
     if os.environ.get(DEBUG):
         sys.__excepthook__(kind, error, traceback)

@@ -22,7 +22,7 @@ class RandPiecewiseAffine(RandomizableTransform):
 
     Every point of a grid that spans the image moves along every axis by a normally distributed distance, but not out of
     the image. Cells of the grid are cut into simplices (2D: two triangles), and each simplex is mapped affinely, so
-    that the map is piecewise linear and continuous. It tells where a voxel of the result is looked up in the image. The
+    that the map is piecewise linear and continuous. It says where a voxel of the result is looked up in the image. The
     array keeps its shape; the deformation is not recorded for inversion. Source: imgaug's ``PiecewiseAffine``, whose
     grid spans from 0 to the size of the image, one voxel beyond the last one.
 

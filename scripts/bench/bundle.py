@@ -92,7 +92,7 @@ def _guarded(
             yield {**row, **in_child(function, bundle, str(dataset), folder, values, settings=session.settings)}
     except MemoryError:
         yield {**row, "failed": f"about {needed:.1f} GiB are needed; {free}"}
-    except Exception as error:  # a training that cannot run is told, and the others continue
+    except Exception as error:  # a training that cannot run is reported, and the others continue
         yield {**row, "failed": reason(error)}
 
 

@@ -38,7 +38,7 @@ GRIDS = {
 
 
 def measure(grid: Grid, session: Session) -> Iterator[Row]:
-    """Measure each combination; one that does not fit is told.
+    """Measure each combination; one that does not fit is reported.
 
     Args:
         grid: the combinations.

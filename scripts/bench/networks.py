@@ -43,7 +43,7 @@ def compare(
 ) -> Iterator[Row]:
     """Compare networks on one input.
 
-    Each first runs once in a fresh process, which tells its peak memory; those that can are then timed in turns.
+    Each first runs once in a fresh process, which gives its peak memory; those that ran are then timed in turns.
 
     Args:
         session: how to measure.

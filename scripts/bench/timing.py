@@ -47,7 +47,7 @@ def in_turns(
         runs: the alternatives by name.
         rounds: timed runs of each; fewer for what is very slow, see :data:`SLOW`.
         device: device type that they run on.
-        tell: is told what runs.
+        tell: called with what is running.
         block: a shorter one is run again and again in each round, until it is full, and the mean is taken; 0 for none.
 
     Returns:
@@ -67,7 +67,7 @@ def in_turns(
                 if turn < 0 < block:
                     took = once(runs[name], device) if took < COMPILES else took
                     counts[name] = max(1, min(MOST, math.ceil(block / max(took, 1e-9))))
-            except Exception as error:  # an alternative that cannot run is told, and the others continue
+            except Exception as error:  # an alternative that cannot run is reported, and the others continue
                 failed[name] = reason(error)
                 del seconds[name]
                 continue

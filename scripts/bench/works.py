@@ -22,7 +22,7 @@ from .guard import within_memory
 from .session import Row, Session, Settings
 
 BAR = "{desc} [{n_fmt}/{total_fmt}] {elapsed}{postfix}"
-"""Progress: the work, how many are done, the time so far and what runs; works differ too much to tell the time left."""
+"""Progress: the work, how many are done, the time so far and what runs; works differ too much for an estimate."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def choose(
         groups: what each group is.
 
     Raises:
-        ValueError: if there is no such group or work; it tells the closest.
+        ValueError: if there is no such group or work; it names the closest.
     """
     words = asked.split(",") if isinstance(asked, str) else [str(word) for word in asked]
     words = [word.strip() for word in words]

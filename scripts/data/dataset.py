@@ -54,7 +54,7 @@ def files_of(value: str | list[str]) -> list[str]:
 
 @dataclass
 class Dataset:
-    """What ``dataset.json`` tells about a data set.
+    """What ``dataset.json`` says about a data set.
 
     Args:
         name: what it is called, the same for the same way of making it.

@@ -100,7 +100,7 @@ class Files:
         """Files whose path, the folder's own name included, ends in a pattern.
 
         Args:
-            pattern: regular expression, in which the named groups are what tells the files apart; it is compared
+            pattern: regular expression, whose named groups distinguish the files; it is compared
                 without regard to case, and starts at the beginning of a name of a folder or file.
 
         Returns:

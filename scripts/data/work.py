@@ -31,7 +31,7 @@ def work(
 ) -> Iterator[tuple[Job, Result]]:
     """Run a function on each job; the results come in the order in which they are ready.
 
-    The first error, or Ctrl-C, ends it: what has begun is finished, and the rest is not begun any more.
+    The first error, or Ctrl-C, ends it: running jobs are finished, and no more are started.
 
     Args:
         function: importable by name, with arguments that can be pickled.

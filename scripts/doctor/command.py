@@ -37,7 +37,7 @@ def doctor(json: bool = False) -> int:
 
 
 def findings() -> Iterator[Finding]:
-    """All that is looked at, topic by topic."""
+    """All findings, topic by topic."""
     for module in (packages, machine, kernels, tools):
         yield from module.findings()
 

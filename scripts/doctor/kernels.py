@@ -15,7 +15,7 @@ from .finding import NOTE, PROBLEM, Finding
 
 TOPIC = "Kernels"
 TOLERANCE = 1e-3
-"""Largest difference to the definition, of a result's largest number: tells a broken back end, not the last digits."""
+"""Largest difference to the definition, of a result's largest number: shows a broken back end, not the last digits."""
 
 
 def findings() -> Iterator[Finding]:

@@ -51,7 +51,7 @@ def predict(
 
     Volumes: NIfTI, NRRD, MHA and DICOM series; pictures: PNG, JPEG, TIFF and BMP. What is done with them is the
     bundle's own inference config, so that the labels are those of its `inferring`. Label maps come in the format of the
-    image (NIfTI for DICOM, PNG for pictures) as CASE_pred, with CASE_pred.json that tells how they were made;
+    image (NIfTI for DICOM, PNG for pictures) as CASE_pred, with CASE_pred.json that records how they were made;
     labels.json names the labels. A bundle that finds objects writes their numbers.
 
     An image that cannot be segmented gets a line of its own, and the others are segmented. A second run does what is

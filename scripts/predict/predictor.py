@@ -180,7 +180,7 @@ class Predictor:
 
     def _probabilities(self, key: str, image: MetaTensor, logits: Tensor, loaded: Loaded) -> np.ndarray:
         back = Invertd(keys="pred", transform=self.preprocessing, orig_keys=key, nearest_interp=False, to_tensor=True)
-        # The last channel tells where the network saw the image: what was cropped away is background.
+        # The last channel marks where the network saw the image: what was cropped away is background.
         seen = torch.cat([logits.float(), torch.ones_like(logits[:1]).float()])
         returned = back({key: image, "pred": MetaTensor(seen)})["pred"]
         _check_grid(returned, loaded)

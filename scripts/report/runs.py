@@ -1,4 +1,4 @@
-"""What the records of a training and an evaluation tell: environment, differences to the released bundle, warnings."""
+"""The records of a training and an evaluation: environment, differences to the released bundle, warnings."""
 
 from __future__ import annotations
 

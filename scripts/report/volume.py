@@ -86,7 +86,7 @@ class Volume:
         return max(numbers, key=lambda number: (labelled[number], -abs(number - np.mean(numbers))))
 
     def cut(self, array: np.ndarray, plane: Plane, number: int) -> np.ndarray:
-        """A slice of one of the arrays as it is looked at: rows × columns, or rows × columns × 3."""
+        """A slice of one of the arrays as it is displayed: rows × columns, or rows × columns × 3."""
         found = np.take(array, number, axis=plane.axis)
         return found if plane.axis == 2 else np.swapaxes(found, 0, 1)[::-1]
 

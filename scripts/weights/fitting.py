@@ -38,7 +38,7 @@ class Filled:
     Args:
         state: our names and tensors: of the whole network, or of the part.
         origin: our name for each published name that was used.
-        unused: the tensors of the file that are not needed: the same again under another name, a classifier's head,
+        unused: the tensors of the file that are not needed: duplicates under another name, a classifier's head,
             states of an optimizer.
     """
 

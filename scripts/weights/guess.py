@@ -16,7 +16,7 @@ ENCODER_DEPTHS = {8: "tiny_0230s", 20: "small_0229s"}
 
 @dataclass(frozen=True)
 class Guess:
-    """What the tensors tell.
+    """What the tensors show.
 
     Args:
         network: "MSVMUNet" or "XLSTMUNet".

@@ -97,7 +97,7 @@ def _settings(found: Guess) -> dict[str, Any]:
 def _finite(tensor: Tensor) -> bool:
     """Whether all values are finite.
 
-    A file can make a huge tensor of a small storage that is repeated; then the values of the storage are looked at.
+    A file can make a huge tensor of a small storage that is repeated; then the values of the storage are checked.
     """
     if not (tensor.is_floating_point() or tensor.is_complex()) or tensor.layout != torch.strided or tensor.is_meta:
         return True

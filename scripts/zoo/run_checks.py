@@ -257,7 +257,7 @@ def needs(*packages: str) -> None:
 
 @contextlib.contextmanager
 def fresh_start() -> Iterator[None]:
-    """Give a check the search path and the modules of a new process, as far as the bundle can tell."""
+    """Give a check the search path and the modules of a new process, as far as the bundle can see."""
     path = list(sys.path)
     try:
         yield
@@ -276,7 +276,7 @@ def reason(error: BaseException) -> str:
 
 
 def main(job: dict[str, Any]) -> None:
-    """Make all checks of a job and tell the results."""
+    """Run all checks of a job and print the results."""
     results = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what the checks print goes where errors go
     warnings.simplefilter("ignore")

@@ -26,7 +26,7 @@ FILES = (
 """What a bundle must have."""
 STREAMS = ("sys.stdout", "sys.stderr")
 GENERATED = ("data/", "models/", "output/", "components/")
-"""Folders that hold other things than sources, or are looked at by a check of their own."""
+"""Folders that hold other things than sources, or have their own check."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Weights of a bundle, looked at without running anything in them."""
+"""Weights of a bundle, checked without running anything in them."""
 
 from __future__ import annotations
 

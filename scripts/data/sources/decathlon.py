@@ -71,7 +71,7 @@ def find_training(files: Files) -> tuple[Pairs, dict[str, Any], Path, list[str]]
     if not training:
         return {}, {}, Path(), []
     json_file = dataset_json(training)
-    label_names(json_file)  # tells what is wrong with it
+    label_names(json_file)  # raises if something is wrong with it
     record = read_json(json_file)
     if not isinstance(record.get("modality"), dict):
         return {}, {}, Path(), []

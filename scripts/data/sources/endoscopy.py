@@ -132,7 +132,7 @@ def instrument_class(folder: str) -> int:
 def videos(names: Iterable[str]) -> dict[str, str]:
     """Which video each frame belongs to, by its name without the number at the end.
 
-    Where the names do not tell, the frames in the order of their names are cut into as many equal runs as there are
+    If the names do not show it, the frames in the order of their names are cut into as many equal runs as there are
     videos, so that neighbours stay together.
 
     Example:

@@ -41,7 +41,7 @@ def sample_app() -> ModuleType:
 
 
 class BundlesApp(sample_app().MyApp, MONAILabelApp):
-    """MONAI Label's app for bundles, with strict weights and with errors that tell a client what is wrong.
+    """MONAI Label's app for bundles, with strict weights and with errors that say what is wrong.
 
     MONAILabelApp is a base once more because MONAI Label looks for a class that names it itself.
     """

@@ -92,5 +92,5 @@ class BundleInference(BundleInferTask):
         try:
             return super()._get_network(device, data)
         except Exception:
-            load_weights(copy.deepcopy(self.network), weights, self.bundle)  # tells in one line what is wrong
+            load_weights(copy.deepcopy(self.network), weights, self.bundle)  # raises an error that says what is wrong
             raise

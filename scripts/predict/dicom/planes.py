@@ -27,7 +27,7 @@ KEYS = {
     "ImageType": "",
     "AcquisitionNumber": "",
 }
-"""What can tell the volumes of a series apart, with the functional group that has it."""
+"""Attributes that can distinguish the volumes of a series, with the functional group that has them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class Plane:
         thickness: distance to a next slice as the file says, mm.
         slope: of the rescaling.
         intercept: of the rescaling.
-        keys: what can tell it from other slices at the same place.
+        keys: what can distinguish it from other slices at the same position.
         pixels: rows × columns, rescaled.
     """
 

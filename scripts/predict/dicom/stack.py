@@ -136,7 +136,7 @@ def _keys(places: list[list[Plane]]) -> list[str]:
 
 
 def _rank(plane: Plane, keys: list[str]) -> tuple:
-    """Place of a plane among those at the same place: by what tells the volumes apart, then as they were taken."""
+    """Place of a plane among those at the same place: by what distinguishes the volumes, then as they were acquired."""
     known = [(isinstance(value := plane.keys.get(key), str), value is None, value or 0) for key in keys]
     try:
         taken = int(plane.dataset.get("InstanceNumber") or 0)
