@@ -52,23 +52,23 @@ def bench(
 ) -> int:
     """Time the kernels, the networks or a bundle on this machine, and measure their memory.
 
-    Alternatives run in turns in one process after a warm-up, so that a machine whose speed drifts treats all alike;
-    times are medians. Peaks of memory are measured in fresh processes. What cannot run here is listed with the reason.
-    Measure on a machine that does nothing else.
+    Alternatives run in turns in one process after a warm-up, so a drift in the machine's speed affects all alike; times
+    are medians. Memory peaks are measured in fresh processes. What cannot run here is listed with the reason. Measure
+    on an otherwise idle machine.
 
     Args:
         work: all, groups (kernels, networks, memory; with --bundle also data, epoch, image) or single works, with
             commas between; --list names them. By default kernels and networks, or what belongs to the bundle.
         bundle: name or folder of a bundle to measure.
-        dataset_dir: its data set; by default the sample, for the bundles that have one.
+        dataset_dir: its data set; by default the sample, if the bundle has one.
         repeats: timed runs of each alternative; 7 by default, 2 with --quick.
-        threads: CPU threads; by default as many as PyTorch takes.
+        threads: CPU threads; by default as many as PyTorch uses.
         out: JSON file for all raw times.
         quick: tiny networks and inputs, to see that everything runs; the numbers are meaningless.
         device: cpu, cuda, or another accelerator that PyTorch finds here (mps, xpu).
         seed: of inputs and weights.
         plan: only show which batches of the bundles fit into the memory.
-        memory: GiB to plan for; by default those of this machine.
+        memory: GiB to plan for; by default the memory of this machine.
         list_: only list what there is to measure.
 
     Returns:

@@ -1,4 +1,4 @@
-"""``data prepare``: from a data set as published to the folder that a bundle reads."""
+"""``data prepare``: from a published data set to the folder that a bundle reads."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def prepare(
     validation: str = "held_out",
     axcodes: str = DISPLAY,
 ) -> None:
-    """Turn a data set as published into the folder that a bundle reads.
+    """Turn a published data set into the folder that a bundle reads.
 
     The layout of the data is recognised. The folder gets images, labels, datalist.json (the lists of training,
     validation and test) and dataset.json (what the data are, how they were divided, what was done to them). An
@@ -61,15 +61,15 @@ def prepare(
         name: name of the bundle: msvm_synapse, msvm_acdc, xlstm_abdomen_mri_3d, xlstm_endoscopy, xlstm_cells,
             xlstm_hippocampus_mri_3d or xlstm_nuclei. "decathlon" takes any task of the Medical Segmentation Decathlon,
             for a bundle that new makes.
-        source: folder with the data set as published, unpacked.
+        source: folder with the published data set, unpacked.
         out: folder to make.
         processes: how many cases are processed at once; by default one for each processor, up to 8.
-        validation: "held_out" keeps the validation cases apart; "none" puts them into the training list, as the
-            published training of msvm_synapse had them. Without them the last weights of a training are kept, not the
-            best ones, as the test list selects no weights.
-        axcodes: where the axes of volumes are to point to, PLS for rows to posterior, columns to the patient's left,
-            slices to superior; "stored" leaves the arrays as they are in the files, for published weights that saw
-            them so: give the same to the runs of the bundle.
+        validation: "held_out" keeps the validation cases apart; "none" puts them into the training list, as in the
+            published training of msvm_synapse. Then the last weights of a training are kept, not the best ones, as
+            the test list is not used to select weights.
+        axcodes: orientation of volumes, PLS for rows to posterior, columns to the patient's left, slices to superior;
+            "stored" keeps the arrays as they are in the files, for published weights that were trained that way: give
+            the same to the runs of the bundle.
 
     Example:
         scanseg data prepare msvm_synapse --source downloads/Synapse --out data/msvm_synapse

@@ -22,11 +22,11 @@ SAMPLES: dict[str, str] = {
 
 
 def sample(bundle: str, out: str) -> None:
-    """Make a small data set for a bundle from what comes with scanseg.
+    """Make a small data set for a bundle from images that come with scanseg.
 
-    It is for trying the workflow: a folder with images, labels, datalist.json (the lists of training, validation and
-    test) and dataset.json (what the data are). For CT, abdominal MR, cells and nuclei they are real images, for cardiac
-    MR, endoscopy and the hippocampus synthetic ones. A folder that holds the sample already is left as it is.
+    Use it to try the workflow. It is a folder with images, labels, datalist.json (the lists of training, validation and
+    test) and dataset.json (what the data are). Images are real for CT, abdominal MR, cells and nuclei, synthetic for
+    cardiac MR, endoscopy and the hippocampus. A folder that already holds the sample is left unchanged.
 
     Args:
         bundle: name of the bundle, for example msvm_synapse.

@@ -19,15 +19,15 @@ def export(
     weights: str | None = None,
     settings: dict[str, Any] | None = None,
 ) -> None:
-    """Write the job of a federated training, to be submitted to the server of a federation.
+    """Write the job of a federated training, to submit it to the server of a federation.
 
     Every site has scanseg and the bundle installed, the bundle at the same path everywhere, and names its own data set
     in the environment variable SCANSEG_DATASET_DIR of its client.
 
     Args:
-        bundle: folder of the bundle, as the sites have it; it is read here, too.
+        bundle: folder of the bundle, at the same path as on the sites; it is also read here.
         out: folder to make for the job.
-        clients: number of sites that must be there.
+        clients: number of sites that must take part.
         rounds: how often the weights are averaged.
         epochs: epochs of each site in each round.
         weights: state dict to start from; random weights by default.

@@ -27,14 +27,14 @@ def label(studies: str, bundles: str, app: str = "label_app", host: str = "127.0
     """Start MONAI Label with one or more bundles, until Ctrl-C.
 
     The bundles are copied into the app folder, and training in the server changes the weights there, never those of the
-    bundle. Clients are 3D Slicer, OHIF and others: docs/monai_label.md. It runs in an environment that has MONAI Label;
-    in the repository ``bash scripts/label_server.sh`` makes one and runs this command in it.
+    bundle. Clients are 3D Slicer, OHIF and others: docs/monai_label.md. It needs an environment with MONAI Label; in
+    the repository ``bash scripts/label_server.sh`` makes one and runs this command in it.
 
     Args:
         studies: folder with the images; labels are in its folder labels/final. Or the address of a DICOMweb server.
         bundles: names or folders of bundles, with commas between them.
-        app: folder for the copies of the bundles, what is trained in the server, and the logs; made where missing.
-        host: address to listen on. Others than 127.0.0.1 let other machines in, without any encryption.
+        app: folder for the copies of the bundles, weights trained in the server, and the logs; created if missing.
+        host: address to listen on. Any other than 127.0.0.1 lets other machines connect, without encryption.
         port: port to listen on.
 
     Example:

@@ -49,37 +49,36 @@ def predict(
 ) -> int:
     """Segment an image, a DICOM series or a folder of them, on the grid of each image.
 
-    Volumes: NIfTI, NRRD, MHA and DICOM series; pictures: PNG, JPEG, TIFF and BMP. What is done with them is the
-    bundle's own inference config, so that the labels are those of its `inferring`. Label maps come in the format of the
-    image (NIfTI for DICOM, PNG for pictures) as CASE_pred, with CASE_pred.json that records how they were made;
-    labels.json names the labels. A bundle that finds objects writes their numbers.
+    Volumes can be NIfTI, NRRD, MHA and DICOM series, pictures PNG, JPEG, TIFF and BMP. They are processed as the
+    bundle's own inference config says, so the labels equal those of its `inferring`. Label maps are written as
+    CASE_pred in the format of the image (NIfTI for DICOM, PNG for pictures), with a record of how they were made,
+    CASE_pred.json; labels.json names the labels. A bundle that finds objects writes their numbers.
 
-    An image that cannot be segmented gets a line of its own, and the others are segmented. A second run does what is
-    missing.
-    Several processes share the images: torchrun --nproc_per_node=2 -m scanseg predict … .
+    An image that cannot be segmented is reported in one line, and the others are segmented. A second run does what is
+    missing. Several processes share the images: torchrun --nproc_per_node=2 -m scanseg predict … .
 
     Args:
         bundle: name of a bundle, or its folder.
-        input: image file, folder of a DICOM series, or folder with any number of them. Of a prepared data set, a folder
-            with datalist.json, the test cases are taken.
+        input: image file, folder of a DICOM series, or folder with any number of them. In a prepared data set, a folder
+            with datalist.json, the test cases are segmented.
         output: folder for the results.
-        weights: file of weights, by default models/model.pt in the bundle; several, with commas between them, are
-            averaged.
-        folds: all, or numbers as 0,2: average over the weights of these folds (models/fold_0/model.pt, …).
+        weights: weights file, by default models/model.pt in the bundle; the probabilities of several, separated by
+            commas, are averaged.
+        folds: all, or numbers such as 0,2: average over the weights of these folds (models/fold_0/model.pt, …).
         device: cpu, cuda or cuda:1; by default CUDA where there is a GPU.
         tta: average over mirrored images; 4 times the work in 2D, 8 times in 3D.
         amp: half precision: float16 on CUDA, bfloat16 on a CPU. By default as the bundle says on CUDA; --noamp switches
             it off.
         save_probabilities: write CASE_probabilities too: 4D NIfTI for volumes, float16 in .npz for pictures.
         dicom_seg: write a DICOM segmentation (CASE_pred.dcm) too for each DICOM series.
-        overlay: write CASE_overlay.png too: the image with the outlines of what was found; of a volume three slices.
-        nnunet_names: take and give names as nnU-Net does: CASE_0000, CASE_0001, … are the channels of a case, whose
+        overlay: write CASE_overlay.png too: the image, or three slices of a volume, with outlines of what was found.
+        nnunet_names: read and write names as nnU-Net does: CASE_0000, CASE_0001, … are the channels of a case, whose
             label map is CASE. nnUNetv2_evaluate_folder then runs on the results, with the dataset.json and plans.json
             written there.
         format: nii.gz, nii, nrrd or mha for the label maps of volumes.
         override: values of the bundle's config to use instead, for example "{'sw_batch_size': 4}".
-        overwrite: replace results that were made of other images, or with other weights or settings.
-        volume: which volume is taken, from 1 on, of DICOM series that hold several (echoes, time points, …); the
+        overwrite: replace results that were made from other images, or with other weights or settings.
+        volume: which volume of DICOM series that hold several (echoes, time points, …) is segmented, from 1 on; the
             results are CASE_volumeN_pred and so on.
 
     Returns:

@@ -31,13 +31,13 @@ def report(
 
     The page is one file that needs no network: learning curves (history.csv), scores of each class and case
     (metrics.json, metrics.csv), agreement of volumes, how it was run (training.json, evaluation.json), and the
-    predictions over the images (predictions/CASE_pred.nii.gz or .png) with their errors, on the best, the median and
-    the worst case. With a data set it also says what the data are, and overlay.png shows some slices. At its end the
-    strict scores are printed.
+    predictions over the images (predictions/CASE_pred.nii.gz or .png) with their errors, for the best, the median and
+    the worst case. With a data set it also describes the data, and overlay.png shows some slices. The strict scores are
+    printed at the end.
 
-    Where the folder holds the folds of a cross-validation (fold_0, …), the same is made of all of them together in
-    its folder out_of_fold: every case is scored by the network that has not seen it. The mean of each fold and the
-    standard deviation of these means are printed and stand in out_of_fold/metrics.json.
+    If the folder holds the folds of a cross-validation (fold_0, …), the same is made for all of them together in its
+    folder out_of_fold: every case is scored by the network that has not seen it. The mean of each fold and the standard
+    deviation of these means are printed and written to out_of_fold/metrics.json.
 
     Args:
         output_dir: the output_dir of the training and the evaluation.

@@ -27,22 +27,22 @@ def run(
     folds: str | None = None,
     **overrides: str | None,
 ) -> int:
-    """Run a bundle by MONAI's command, which is printed first: what is printed can be typed instead.
+    """Print and execute MONAI's command for a bundle; you can also type what is printed.
 
     Args:
         run_id: training, evaluating or inferring.
         bundle: name or folder of the bundle.
         dataset_dir: the data set; by default the folder data of the bundle.
-        config: further configs of the bundle that change its own, with commas between them: demo, overfit, adamw, 2d,
+        config: further configs of the bundle that change the first, separated by commas: demo, overfit, adamw, 2d,
             tensorboard, tracking (MLflow).
         nproc: processes, one for each GPU, started by torchrun with the bundle's multi_gpu config.
-        folds: of a training in folds: all, or numbers as 0,2. They are trained one after another, each from where it
-            stopped and in a folder of its own (fold_0, …), and scored on the cases that they have not seen;
-            evaluating with --fold all scores them again. Of evaluating and inferring: the networks of these folds
-            together, their probabilities averaged.
-        overrides: any value of the config, for example --max_epochs 10 or --network_def#variant enc; as to MONAI's
-            command. Outputs go to --output_dir and weights to --ckpt_dir: by default folders of the bundle, or for a
-            bundle of the installation of the folder NAME here.
+        folds: for training, the folds to train: all, or numbers such as 0,2. They are trained one after another, each
+            from where it stopped and in its own folder (fold_0, …), and scored on the cases that they have not seen;
+            evaluating with --fold all scores them again. For evaluating and inferring, the folds whose networks are
+            used together: their probabilities are averaged.
+        overrides: any value of the config, for example --max_epochs 10 or --network_def#variant enc; as for
+            MONAI's command. Outputs go to --output_dir and weights to --ckpt_dir: by default folders of the bundle, or
+            for an installed bundle folders below NAME in the current folder.
 
     Returns:
         The exit status of the command.

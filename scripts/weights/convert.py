@@ -44,19 +44,19 @@ def convert(
 
     It takes MSVM-UNet's Lightning files, nnU-Net's files of xLSTM-UNet, and, with --part encoder, VMamba's ImageNet
     files, from which a training starts its encoder. Nothing in the file is run, and nothing is written unless every
-    tensor finds its place. Beside the weights NAME.pt comes NAME.json: where they come from, and which tensor went
-    where.
+    tensor matches. With the weights, NAME.pt, a record is written, NAME.json: where they come from, and which tensor
+    went where.
 
     Args:
         bundle: name of a bundle, or its folder.
         checkpoint: the published file.
-        part: "encoder" for a file that holds the encoder alone.
+        part: "encoder" for a file that holds only the encoder.
         out: file to write; by default models/model.pt of the bundle, or models/encoder.pt for the encoder.
         variant: "bot" or "enc", where the file's differs from the bundle's.
         encoder: "tiny_0230s" or "small_0229s", where the file's differs from the bundle's.
         override: other values of the bundle's inference config, by id.
-        licence: under which terms the file was published; for NAME.json.
-        force: whether to replace weights that are there already.
+        licence: terms under which the file was published, for NAME.json.
+        force: whether to replace existing weights.
         verbose: whether to list every tensor.
 
     Example:

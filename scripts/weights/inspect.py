@@ -34,8 +34,8 @@ SHOWN = 40
 def inspect(checkpoint: str, json: bool = False) -> int:
     """List the content of a weights file, without running anything in it.
 
-    Tensors, other values, the network that they are of and the bundles that it fits. A file that would run code when it
-    is loaded is not loaded: its opcodes are read, and what it would call is listed.
+    It lists tensors, other values, the network that they belong to and the bundles that it fits. A file that would run
+    code when it is loaded is not loaded: its opcodes are read, and what it would call is listed.
 
     Args:
         checkpoint: a .pth, .ckpt, .pt, .pkl or .safetensors file.

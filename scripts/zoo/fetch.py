@@ -21,8 +21,8 @@ from .entries import INDEX, Entry, Index, check_index, choose, empty_index, read
 def fetch(name: str, index: str | None = None, out: str = "bundles", force: bool = False) -> None:
     """Download a bundle, check it, and unpack it.
 
-    An interrupted download goes on when the command is run again. Hash and size are those of the index, or nothing is
-    unpacked; nothing in the zip can lead out of the folder of the bundle. Nothing in it is run.
+    An interrupted download continues when the command is run again. Nothing is unpacked unless hash and size are those
+    of the index. Nothing in the zip can leave the folder of the bundle, and nothing in it is run.
 
     Args:
         name: name of the bundle, for example msvm_acdc, or name and version, msvm_acdc==0.1.0; without a version it is
@@ -30,7 +30,7 @@ def fetch(name: str, index: str | None = None, out: str = "bundles", force: bool
         index: address, file or folder of a model_zoo.json, such as zoo package makes; by default that of the checkout,
             which lists the released versions.
         out: folder in which the bundle's folder is made.
-        force: if there is another copy, keep it under another name and unpack beside it.
+        force: if there is another copy, rename it.
 
     Example:
         scanseg zoo fetch msvm_acdc --index https://host/folder/model_zoo.json --out bundles

@@ -14,11 +14,11 @@ from .package import write_forms
 def index(
     index: str | None = None, out: str | None = None, huggingface: str | None = None, zips: str | None = None
 ) -> None:
-    """Write model_zoo.json in the forms that other tools read.
+    """Write model_zoo.json in the formats of other tools.
 
     model_info.json is what ``python -m monai.bundle download --source github`` looks for, in the folder models of the
-    repository. large_files.yml has the weights, for ``python -m monai.bundle download_large_files``. On request there
-    is the folder of a Hugging Face repository for each bundle, with a model card.
+    repository. large_files.yml has the weights, for ``python -m monai.bundle download_large_files``. On request, a
+    folder for a Hugging Face repository is made for each bundle, with a model card.
 
     Args:
         index: file or folder of the index to read; by default that of the checkout, of the released versions.

@@ -40,7 +40,7 @@ def package(
     release: bool = False,
     base_url: str | None = None,
 ) -> None:
-    """Make the zip of each bundle, and model_zoo.json beside them, the index of what is in the folder.
+    """Make the zip of each bundle, and model_zoo.json, the index of the zips in the folder.
 
     A zip is reproducible: the same files give the same bytes on every machine. It holds tracked files of the bundle, a
     copy of components, the licence, the hashes of all (SHA256SUMS) and, in models, the weights and where they come

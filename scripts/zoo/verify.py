@@ -65,10 +65,11 @@ def verify(
 ) -> int:
     """Run every check of a model zoo, offline; one line each.
 
-    First those that run nothing of the bundle: the zip, its files, version and hashes, logging.conf, the configs, the
-    pickle of the weights, and whether the code is that of this scanseg. Only if all pass, MONAI's own: verify_metadata,
-    verify_net_in_out, the properties of training and inference, load, ckpt_export and onnx_export with the agreement of
-    the results. They run in a process of their own, in an empty folder, that sees no other copy of the components.
+    First come the checks that run nothing of the bundle: the zip, its files, version and hashes, logging.conf, the
+    configs, the pickle of the weights, and whether the code is that of this scanseg. Only if all pass, MONAI's own
+    follow: verify_metadata, verify_net_in_out, the properties of training and inference, load, ckpt_export and
+    onnx_export with the agreement of the results. They run in a separate process, in an empty folder, that sees no
+    other copy of the components.
 
     Args:
         targets: names of bundles, folders or zips; by default all bundles of the checkout.
