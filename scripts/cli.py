@@ -37,7 +37,9 @@ COMMANDS: Table = {
     "compare": Command(".folds.compare:compare", "compare bundles, and pairs of them, by their folds", bare=1),
     "weights": {
         "convert": Command(".weights.convert:convert", "turn a published checkpoint into weights of a bundle"),
-        "inspect": Command(".weights.inspect:inspect", "list the content of a weights file, without running it", bare=1),
+        "inspect": Command(
+            ".weights.inspect:inspect", "list the content of a weights file, without running it", bare=1
+        ),
     },
     "zoo": {
         "package": Command(".zoo.package:package", "make the zips of the bundles and their index"),

@@ -78,7 +78,7 @@ def budget(memory: float | str | None) -> Memory:
             depend on where and when it is made.
 
     Raises:
-        UserError: if it is neither, or the system does not report it what it has.
+        UserError: if it is neither, or the system does not report its memory.
     """
     if memory is None:
         return Memory(NNUNET_GIB, True, "of a GPU, as nnU-Net plans by default (--memory here: for this machine)")
@@ -109,7 +109,7 @@ def available() -> Memory:
         return Memory(total / GIB, True, f"the GPU of this machine, {torch.cuda.get_device_name()}")
     free = machine.free_memory_bytes()
     if free is None:
-        raise UserError("the system does not report it how much memory is free: give the GiB with --memory")
+        raise UserError("the system does not report how much memory is free: give the GiB with --memory")
     return Memory(free / GIB, False, "free main memory of this machine, which has no GPU for CUDA")
 
 

@@ -10,8 +10,8 @@ class FreezeEncoder:
     """Keeps a pre-trained part of a network unchanged in the first epochs.
 
     At the start of each epoch the part's parameters get or lose ``requires_grad``, by the number of the epoch alone, so
-    a resumed training continues in the same state. Parameters that needed no gradient before stay so. An optimizer leaves
-    frozen parameters alone, weight decay included, because their gradient is None.
+    a resumed training continues in the same state. Parameters that needed no gradient before stay so. An optimizer
+    leaves frozen parameters alone, weight decay included, because their gradient is None.
 
     ``DistributedDataParallel`` needs ``find_unused_parameters=True`` while a part is frozen.
 

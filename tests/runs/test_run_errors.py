@@ -1,6 +1,7 @@
 """What people mistype or forget is told in one line, before anything is built."""
 
 import json
+import logging
 import re
 import sys
 
