@@ -102,7 +102,7 @@ def check_zip(path: Path) -> str:
         with zipfile.ZipFile(path) as archive:
             return _check(path, archive.infolist())
     except ZIP_ERRORS as error:
-        raise Unsafe(f"{path} is not a zip, or a damaged one ({error}): download it again") from error
+        raise Unsafe(f"{path} is not a zip, or is damaged ({error}): download it again") from error
 
 
 def unpack(path: Path, folder: Path) -> Path:

@@ -252,7 +252,7 @@ def test_both_damaged(tmp_path):
     for name in ("last.pt", "last.previous.pt"):
         (tmp_path / "models" / name).write_bytes(b"PK nothing")
     for resume in ("true", "auto"):
-        with pytest.raises(ValueError, match=r"damaged: .*last.pt .*and .*last.previous.pt .*start anew") as error:
+        with pytest.raises(ValueError, match=r"damaged: .*last.pt .*and .*last.previous.pt .*start again") as error:
             Training(tmp_path, resume=resume).run()
         assert "\n" not in str(error.value)
 

@@ -214,7 +214,7 @@ def test_truncated_zips_are_refused(zips, kept, tmp_path):
     data = zips["msvm_acdc"].read_bytes()
     path = tmp_path / "msvm_acdc_v0.1.0.zip"
     path.write_bytes(data[:kept])
-    with pytest.raises(UserError, match="not a zip or a damaged one"):
+    with pytest.raises(UserError, match="is not a zip, or is damaged"):
         check_zip(path)
 
 
