@@ -14,7 +14,7 @@ from scripts.bench.session import Row
 
 from .tables import Record, curve
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 """Okabe and Ito's colours, which most colour-blind readers can tell apart."""
 MARKS = "osD^vP"
 

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from components.files import replacing, write_text
 from scripts.tables import Table
 
-from ..plots import COLOURS, MARKS
-from .networks import DEFAULT, NNUNET, rival
+from ..plots import COLOURS
+from .networks import DEFAULT, NNUNET, SHORT, rival
 from .scores import columns
 from .statistics import Interval, by_patient, compare, interval
 
@@ -128,19 +128,24 @@ def _title(column: str) -> str:
 
 
 def plot(record: Record, path: Path) -> None:
-    """Write the picture: validation Dice over CPU minutes, one line a network, the mean of its seeds."""
+    """Write the picture: validation Dice over CPU minutes, one line a network, the mean of its seeds.
+
+    A network has one colour with both of its optimisers.
+    """
     figure = Figure(figsize=(7.5, 4.5), layout="constrained")
     axes = figure.subplots()
-    for place, (name, runs) in enumerate(_runs(record).items()):
+    colours: dict[str, str] = {}
+    for name, runs in _runs(record).items():
+        colour = colours.setdefault(name.removesuffix(SHORT), COLOURS[len(colours) % len(COLOURS)])
         pairs = [run["validations"] for run in runs if run["validations"]]
         if not pairs:
             continue
         points = list(zip(*pairs, strict=False))  # the seeds' first validations, second ones, …
         minutes = [sum(p[1] for p in point) / len(point) / 60 for point in points]
         dice = [sum(p[2] for p in point) / len(point) for point in points]
-        style = "--" if name == NNUNET else "-"
+        style = ":" if name == NNUNET else "--" if name.endswith(SHORT) else "-"
         title = rival(name).title + (" (its own estimate)" if name == NNUNET else "")
-        axes.plot(minutes, dice, style, label=title, color=COLOURS[place % 6], marker=MARKS[place % 5], markersize=4)
+        axes.plot(minutes, dice, style, label=title, color=colour, marker="o", markersize=4)
     axes.set(xlabel="CPU minutes of training", ylabel="validation Dice", ylim=(0, 1), xlim=(0, None))
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))

@@ -110,7 +110,9 @@ def test_what_is_here_in_place_of_what_is_not_published(fetch, tmp_path, monkeyp
         assert told in one_error(fetch, *words)
     (tmp_path / "empty").mkdir()
     write_index(tmp_path / "empty" / "model_zoo.json", empty_index())
-    assert "lists no bundles, but msvm_acdc is already here" in one_error(fetch, "msvm_acdc", "--index", tmp_path / "empty")
+    assert "lists no bundles, but msvm_acdc is already here" in one_error(
+        fetch, "msvm_acdc", "--index", tmp_path / "empty"
+    )
     monkeypatch.setattr(fetch_module, "INDEX", tmp_path / "none.json")
     assert "no bundle is published yet, but" in one_error(fetch, "msvm_acdc")
 
