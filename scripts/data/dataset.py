@@ -126,7 +126,7 @@ def synthetic(name: str, bundle: str, module: str, of: str, **described: Any) ->
     return Dataset(
         name=name,
         bundle=bundle,
-        source=f"scripts/data/{module.rpartition('.')[2]}.py of scanseg",
+        source=f"scripts/data/samples/{module.rpartition('.')[2]}.py of scanseg",
         licence="Apache-2.0",
         labels=CLASSES[bundle],
         synthetic=True,

@@ -10,13 +10,13 @@ from components.validation import check_choice
 from .dataset import is_complete, new_folder
 
 SAMPLES: dict[str, str] = {
-    "msvm_synapse": ".sample_ct",
-    "msvm_acdc": ".synthetic_cardiac",
-    "xlstm_abdomen_mri_3d": ".sample_mr",
-    "xlstm_endoscopy": ".synthetic_endoscopy",
-    "xlstm_cells": ".sample_nuclei",
-    "xlstm_hippocampus_mri_3d": ".synthetic_hippocampus",
-    "xlstm_nuclei": ".sample_bowl",
+    "msvm_synapse": ".samples.ct",
+    "msvm_acdc": ".samples.cardiac",
+    "xlstm_abdomen_mri_3d": ".samples.mr",
+    "xlstm_endoscopy": ".samples.endoscopy",
+    "xlstm_cells": ".samples.nuclei",
+    "xlstm_hippocampus_mri_3d": ".samples.hippocampus",
+    "xlstm_nuclei": ".samples.bowl",
 }
 """For each bundle the module whose NAME names its sample and whose ``build(folder)`` makes it, returning a Dataset."""
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 INTRODUCTION = """\
 # Reliability
 
-What is done on purpose to break a run, and what happens. Each row was counted by a test while it ran, and the page was
-written by these tests, when all of them had passed:
+How runs were disturbed on purpose, and what happened. Each row was counted by a test, and the tests wrote this page
+after all of them had passed:
 
 ```bash
 python -m pytest tests/faults --faults-full --reliability docs/reliability.md

@@ -15,8 +15,8 @@ from PIL import Image
 
 from components.transforms.instances import interior_boundary
 from scripts.data.labels import CLASSES
-from scripts.data.sample_ct import TOTAL_TO_SYNAPSE
-from scripts.data.sample_mr import TOTAL_NAMES
+from scripts.data.samples.ct import TOTAL_TO_SYNAPSE
+from scripts.data.samples.mr import TOTAL_NAMES
 from tests.bundles.workflow import ROOT, TRAINING
 
 SAMPLES = ROOT / "scripts" / "data" / "samples"

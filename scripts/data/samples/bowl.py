@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import sample_nuclei
-from .dataset import Dataset
-from .sources.bowl import BUNDLE, SMALLEST_INTERIOR
+from ..dataset import Dataset
+from ..sources.bowl import BUNDLE, SMALLEST_INTERIOR
+from . import nuclei
 
-NAME = sample_nuclei.NAME
+NAME = nuclei.NAME
 
 
 def build(folder: Path) -> Dataset:
@@ -17,4 +17,4 @@ def build(folder: Path) -> Dataset:
     Returns:
         The description, with the lists of what was written.
     """
-    return sample_nuclei.build(folder, BUNDLE, SMALLEST_INTERIOR)
+    return nuclei.build(folder, BUNDLE, SMALLEST_INTERIOR)

@@ -15,8 +15,8 @@ from scipy import ndimage
 from components.images.intensities import unit_range
 from components.images.orientation import unknown_grid
 
-from .dataset import Dataset, synthetic
-from .output import Output
+from ..dataset import Dataset, synthetic
+from ..output import Output
 
 NAME = "Synthetic cardiac MR sample"
 BUNDLE = "msvm_acdc"

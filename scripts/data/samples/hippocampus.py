@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from .dataset import Dataset, synthetic
-from .output import Output
+from ..dataset import Dataset, synthetic
+from ..output import Output
 
 NAME = "Synthetic hippocampus sample"
 BUNDLE = "xlstm_hippocampus_mri_3d"

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from .dataset import Dataset, synthetic
-from .output import Output
+from ..dataset import Dataset, synthetic
+from ..output import Output
 
 NAME = "Synthetic endoscopy sample"
 BUNDLE = "xlstm_endoscopy"

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from .dataset import Dataset
-from .labels import CLASSES, remap
-from .output import Output
-from .reading import read_nifti
+from ..dataset import Dataset
+from ..labels import CLASSES, remap
+from ..output import Output
+from ..reading import read_nifti
 
 NAME = "TotalSegmentator CT sample"
 
-SOURCE = Path(__file__).parent / "samples"
+SOURCE = Path(__file__).parent
 TOTAL_TO_SYNAPSE = {52: 1, 4: 2, 3: 3, 2: 4, 5: 5, 7: 6, 1: 7, 6: 8}
 FIRST_SLICE = 56
 """The organs lie in the slices 61 to 111, the last one."""

@@ -8,11 +8,11 @@ import numpy as np
 
 from components.images.intensities import stretched_rgb
 
-from .dataset import Dataset
-from .labels import CLASSES
-from .output import Output
-from .reading import read_picture
-from .sample_ct import SOURCE
+from ..dataset import Dataset
+from ..labels import CLASSES
+from ..output import Output
+from ..reading import read_picture
+from .ct import SOURCE
 
 NAME = "StarDist nuclei sample"
 BUNDLE = "xlstm_cells"

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from .dataset import Dataset
-from .labels import CLASSES, remap, table_by_name
-from .output import Output
-from .reading import read_nifti
-from .sample_ct import SOURCE
+from ..dataset import Dataset
+from ..labels import CLASSES, remap, table_by_name
+from ..output import Output
+from ..reading import read_nifti
+from .ct import SOURCE
 
 NAME = "TotalSegmentator MR sample"
 BUNDLE = "xlstm_abdomen_mri_3d"
