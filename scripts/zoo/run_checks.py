@@ -18,16 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import monai.bundle
 import torch
-from monai.bundle import (
-    ConfigParser,
-    ConfigWorkflow,
-    ckpt_export,
-    load,
-    onnx_export,
-    verify_metadata,
-    verify_net_in_out,
-)
 
 TOLERANCE = 1e-4
 """Largest difference of an exported network from the one in PyTorch, in units of the largest logit, or of 1 if that is
@@ -65,7 +57,7 @@ class CheckedBundle:
 
         Weights are those of the bundle; where it has none, the first network's random ones.
         """
-        parser = ConfigParser()
+        parser = monai.bundle.ConfigParser()
         parser.read_config(self.config("inference"))
         parser.read_meta(self.meta_file)
         parser.update(self.settings)
@@ -93,8 +85,13 @@ class CheckedBundle:
         )
         return network
 
+    def load(self, **settings: Any) -> Any:
+        """Load the weights of these checks by MONAI's load, which finds no place to download from."""
+        place = {"bundle_dir": str(self.root.parent), "source": "github", "repo": "none/none/none"}
+        return monai.bundle.load(self.name, **{**place, "model_file": self.weights, "device": "cpu", **settings})
 
-def input_shape(network: torch.nn.Module, parser: ConfigParser) -> list[int]:
+
+def input_shape(network: torch.nn.Module, parser: monai.bundle.ConfigParser) -> list[int]:
     """A small input that the network takes, (1, channels, *spatial).
 
     That is the one of the metadata, with 1 for the free numbers in it. A network that says what it takes gets that: its
@@ -118,7 +115,7 @@ def metadata(bundle: CheckedBundle) -> str:
     """MONAI's verify_metadata against the schema."""
     needs("jsonschema")
     with contextlib.redirect_stdout(sys.stderr):
-        verify_metadata(meta_file=bundle.meta_file, filepath=bundle.schema)
+        monai.bundle.verify_metadata(meta_file=bundle.meta_file, filepath=bundle.schema)
     return ""
 
 
@@ -126,7 +123,7 @@ def in_out(bundle: CheckedBundle) -> str:
     """MONAI's verify_net_in_out: the network takes and gives the channels and types of the metadata."""
     bundle.network()
     spatial = {"_meta_::network_data_format::inputs::image::spatial_shape": bundle.shape[2:]}
-    verify_net_in_out(
+    monai.bundle.verify_net_in_out(
         net_id=NETWORK,
         meta_file=bundle.meta_file,
         config_file=bundle.config("inference"),
@@ -138,7 +135,7 @@ def in_out(bundle: CheckedBundle) -> str:
 
 def properties(config: str, kind: str, run_id: str, bundle: CheckedBundle) -> str:
     """MONAI's check_properties, and whether the ids exist that are run."""
-    workflow = ConfigWorkflow(
+    workflow = monai.bundle.ConfigWorkflow(
         config_file=bundle.config(config),
         meta_file=bundle.meta_file,
         logging_file=str(bundle.root / "configs" / "logging.conf"),
@@ -162,7 +159,7 @@ def loaded_with(bundle: CheckedBundle) -> str:
     fresh = copy.deepcopy(network)
     for parameter in fresh.parameters():
         torch.nn.init.zeros_(parameter.data)
-    compare(network, load(bundle.name, model=fresh, **bundle_place(bundle)))
+    compare(network, bundle.load(model=fresh))
     return ""
 
 
@@ -171,15 +168,15 @@ def loaded_without(bundle: CheckedBundle) -> str:
     network = bundle.network()
     for kind in ("train", "inference"):
         settings = {**bundle.settings, "dataset_dir": bundle.dataset_dir, "output_dir": str(bundle.work / "output")}
-        compare(network, load(bundle.name, workflow_type=kind, args_file=settings, **bundle_place(bundle)))
+        compare(network, bundle.load(workflow_type=kind, args_file=settings))
     return ""
 
 
 def torchscript(bundle: CheckedBundle) -> str:
     """MONAI's ckpt_export, by tracing, and the agreement of the result."""
     path = bundle.work / "model.ts"
-    network = bundle.export(ckpt_export, path, use_trace=True, converter_kwargs={"check_trace": False})
-    module, meta, _ = load(bundle.name, load_ts_module=True, **{**bundle_place(bundle), "model_file": str(path)})
+    network = bundle.export(monai.bundle.ckpt_export, path, use_trace=True, converter_kwargs={"check_trace": False})
+    module, meta, _ = bundle.load(load_ts_module=True, model_file=str(path))
     if not meta.get("network_data_format"):
         raise ValueError("the exported file lacks the metadata")
     x = example(bundle)
@@ -194,7 +191,9 @@ def onnx(bundle: CheckedBundle) -> str:
 
     path = bundle.work / "model.onnx"
     newer = bundle.exporter == "dynamo"
-    network = bundle.export(onnx_export, path, use_trace=not newer, converter_kwargs={} if newer else {"dynamo": False})
+    network = bundle.export(
+        monai.bundle.onnx_export, path, use_trace=not newer, converter_kwargs={} if newer else {"dynamo": False}
+    )
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     x = example(bundle)
     (out,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
@@ -214,12 +213,6 @@ CHECKS: dict[str, Callable[[CheckedBundle], str]] = {
 }
 
 
-def bundle_place(bundle: CheckedBundle) -> dict[str, Any]:
-    """Arguments of load that name the bundle's folder and the weights, and keep it from downloading."""
-    place = {"bundle_dir": str(bundle.root.parent), "model_file": bundle.weights, "device": "cpu"}
-    return {**place, "source": "github", "repo": "none/none/none"}
-
-
 def compare(network: torch.nn.Module, other: torch.nn.Module) -> None:
     """Raise ValueError unless two networks have equal tensors."""
     state = other.state_dict()
@@ -236,9 +229,7 @@ def example(bundle: CheckedBundle) -> torch.Tensor:
 def agreement(expected: torch.Tensor, found: torch.Tensor) -> str:
     """Largest difference as text; ValueError if it is too large."""
     if found.shape != expected.shape or not torch.isfinite(found).all():
-        raise ValueError(
-            f"the output has shape {tuple(found.shape)} instead of {tuple(expected.shape)}, or is not finite"
-        )
+        raise ValueError(f"the output has shape {tuple(found.shape)}, not {tuple(expected.shape)}, or is not finite")
     largest, difference = float(expected.abs().max()), float((found - expected).abs().max())
     told = f"largest difference {difference:.1e}, largest logit {largest:.1f}"
     if difference > TOLERANCE * max(1.0, largest):
