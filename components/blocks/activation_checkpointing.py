@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from ..kernels.workspace import give
 
-
-def run_blocks(blocks: Iterable[nn.Module], x: Tensor, use_checkpoint: bool) -> Tensor:
+def run_blocks(blocks: Iterable[Callable[[Tensor], Tensor]], x: Tensor, use_checkpoint: bool) -> Tensor:
     """Apply blocks one after the other.
 
     Args:
-        blocks: modules from a tensor to a tensor.
+        blocks: modules or functions from a tensor to a tensor.
         x: input of the first block.
         use_checkpoint: keep only the input of each block and recompute the rest in the backward pass; random numbers
             (drop path) are the same in both.
@@ -22,10 +20,6 @@ def run_blocks(blocks: Iterable[nn.Module], x: Tensor, use_checkpoint: bool) -> 
     Returns:
         The output of the last block.
     """
-    first = x
     for block in blocks:
-        y = checkpoint(block, x, use_reentrant=False) if use_checkpoint else block(x)
-        if x is not first and y is not x:
-            give(x)
-        x = y
+        x = checkpoint(block, x, use_reentrant=False) if use_checkpoint else block(x)
     return x

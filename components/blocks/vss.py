@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +12,9 @@ from torch import Tensor, nn
 
 from ..kernels import cross_selective_scan, depthwise_conv
 from ..kernels.registry import recording
+from .activation_checkpointing import run_blocks
 from .channel_first import LayerNorm2d, Linear2d
+from .patch_expand import PatchExpand
 
 
 class SS2D(nn.Module):
@@ -138,3 +141,33 @@ class VSSBlock(nn.Module):
         """Transform (B, C, H, W)."""
         x = x + self.drop_path(self.ss2d(self.norm1(x)))
         return x + self.drop_path(self.ffn(self.norm2(x)))
+
+
+class VSSUpBlock(nn.Module):
+    """LKPE, concatenation with the skip, Linear2d to half, and VSS blocks with the multi-scale FFN.
+
+    Args:
+        in_channels: 2 C, channels of the coarser map.
+        drop_path_rates: drop path probability of each block.
+        use_checkpoint: recompute the blocks in the backward pass instead of keeping their activations.
+
+    Shape:
+        (B, 2 C, H, W) and the skip (B, C, 2 H, 2 W) to (B, C, 2 H, 2 W).
+    """
+
+    def __init__(self, in_channels: int, drop_path_rates: Sequence[float], use_checkpoint: bool) -> None:
+        super().__init__()
+        width = in_channels // 2
+        self.use_checkpoint = use_checkpoint
+        self.expand = PatchExpand(in_channels, width, scale=2)
+        self.reduce = Linear2d(2 * width, width)
+        self.blocks = nn.ModuleList(VSSBlock(width, rate, multi_scale=True) for rate in drop_path_rates)
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        """Merge a coarse map with the skip of the next finer stage."""
+        return self.merge(self.expand(x), skip)
+
+    def merge(self, expanded: Tensor, skip: Tensor) -> Tensor:
+        """What follows the expansion: both maps (B, C, 2 H, 2 W)."""
+        x = self.reduce(torch.cat((expanded, skip), dim=1))
+        return run_blocks(self.blocks, x, self.use_checkpoint and self.training)

@@ -5,38 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .registry import recording
 
-LARGE_INPUT = 50_000
-"""Voxels of an image above which a network trains by rows."""
-
-
-def by_rows(x: Tensor) -> bool:
-    """Whether a network should keep ``x`` and its maps channels-last: on a CPU, where no gradient is recorded.
-
-    Not for exporters, which get PyTorch's convolutions. For training see :func:`trains_by_rows`.
-    """
-    return x.device.type == "cpu" and not torch.is_grad_enabled() and not recording()
-
-
-def trains_by_rows(x: Tensor) -> bool:
-    """Whether a network in training should keep the maps of its input ``x`` channels-last: on a CPU, if it is large.
-
-    The rounding of channels-last convolutions differs, which changes signs before the leaky ReLU and in small maps a
-    float32 gradient by more than 0.1 %. Small maps, which are quick in any order, keep PyTorch's own.
-    """
-    return _differentiates(x) and x[0, 0].numel() > LARGE_INPUT
-
-
-def trained_by_rows(x: Tensor) -> bool:
-    """Whether ``x`` lies channels-last in memory because of :func:`trains_by_rows`."""
-    return _differentiates(x) and x.stride(1) == 1 and x.movedim(1, -1).is_contiguous()
-
-
-def _differentiates(x: Tensor) -> bool:
-    if x.device.type != "cpu" or not torch.is_grad_enabled():
-        return False
-    return not (recording() or torch.compiler.is_compiling())
+def is_by_rows(x: Tensor) -> bool:
+    """Whether (B, C, *spatial) lies channels-last in memory, with the strides that :func:`channels_last` gives."""
+    return x.stride(1) == 1 and x.movedim(1, -1).is_contiguous()
 
 
 def channels_last(x: Tensor) -> Tensor:

@@ -9,10 +9,9 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..blocks.activation_checkpointing import run_blocks
-from ..blocks.channel_first import Linear2d
 from ..blocks.patch_expand import PatchExpand
-from ..blocks.vss import VSSBlock
+from ..blocks.vss import VSSUpBlock
+from ..executor import executing
 from ..validation import check_choice
 from .inputs import plain
 from .published import load_published
@@ -32,32 +31,6 @@ ENCODERS = {
     "tiny_0230s": EncoderPlan((2, 2, 8, 2), 0.2),
     "small_0229s": EncoderPlan((2, 2, 20, 2), 0.3),
 }
-
-
-class UpBlock(nn.Module):
-    """LKPE, concatenation with the skip, Linear2d to half, and VSS blocks with the multi-scale FFN.
-
-    Args:
-        in_channels: 2 C, channels of the coarser map.
-        drop_path_rates: drop path probability of each block.
-        use_checkpoint: recompute the blocks in the backward pass instead of keeping their activations.
-
-    Shape:
-        (B, 2 C, H, W) and the skip (B, C, 2 H, 2 W) to (B, C, 2 H, 2 W).
-    """
-
-    def __init__(self, in_channels: int, drop_path_rates: Sequence[float], use_checkpoint: bool) -> None:
-        super().__init__()
-        width = in_channels // 2
-        self.use_checkpoint = use_checkpoint
-        self.expand = PatchExpand(in_channels, width, scale=2)
-        self.reduce = Linear2d(2 * width, width)
-        self.blocks = nn.ModuleList(VSSBlock(width, rate, multi_scale=True) for rate in drop_path_rates)
-
-    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """Merge a coarse map with the skip of the next finer stage."""
-        x = self.reduce(torch.cat((self.expand(x), skip), dim=1))
-        return run_blocks(self.blocks, x, self.use_checkpoint and self.training)
 
 
 class MSVMUNet(nn.Module):
@@ -145,7 +118,7 @@ class MSVMUNet(nn.Module):
         self.encoder = VMambaEncoder(self.encoder_channels, features, depths, rate, use_checkpoint)
         rates = torch.linspace(decoder_drop_path_rate, 0, 6, device="cpu").split(2)
         self.decoder = nn.ModuleList(
-            UpBlock(width, pair.tolist(), use_checkpoint)
+            VSSUpBlock(width, pair.tolist(), use_checkpoint)
             for width, pair in zip(reversed(features[1:]), rates, strict=True)
         )
         self.head = PatchExpand(features[0], features[0], scale=4, head_channels=out_channels)
@@ -159,9 +132,10 @@ class MSVMUNet(nn.Module):
         if x.shape[1] == 1:
             x = x.expand(-1, self.encoder_channels, -1, -1)
         *skips, x = self.encoder(x.contiguous(memory_format=torch.channels_last))
-        for block, skip in zip(self.decoder, reversed(skips), strict=True):
-            x = block(x, skip)
-        return self.head(x)
+        with executing(self, x) as run:
+            for block, skip in zip(self.decoder, reversed(skips), strict=True):
+                x = run(block, x, skip)
+            return run(self.head, x)
 
     def _check(self, x: Tensor) -> None:
         if x.ndim != 4:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -12,67 +11,14 @@ import torch
 from monai.utils import ensure_tuple_rep
 from torch import Tensor, nn
 
-from ..blocks.activation_checkpointing import run_blocks
-from ..blocks.convolution import convolution
-from ..blocks.residual import ResidualBlock, init_convolutions, residual_blocks
-from ..blocks.upsample import upsample
+from ..blocks.residual import ResidualBlock, ResidualUpBlock, convolution, init_convolutions, residual_blocks
 from ..blocks.vil import ViLLayer
-from ..kernels.layout import by_rows, channels_last, trains_by_rows
-from ..kernels.workspace import give, workspace
+from ..executor import Executor, executing
 from ..validation import check_choice
 from .inputs import plain
 
 VARIANTS = ("bot", "enc")
 PerAxis = int | Sequence[int]
-
-
-class UpBlock(nn.Module):
-    """Project, interpolate to the nearest neighbour, concatenate the skip if there is one, residual blocks.
-
-    The projection comes before the interpolation, with which it commutes, as that is cheaper than the published order.
-
-    Args:
-        spatial_dims: 2 or 3.
-        in_channels: channels of the coarser map.
-        out_channels: channels of the output and of the skip.
-        stride: factor of the interpolation for each axis.
-        kernel_size: of the residual blocks, for each axis.
-        blocks: number of residual blocks.
-        takes_skip: whether :meth:`forward` uses its skip.
-        use_checkpoint: recompute the residual blocks in the backward pass instead of keeping their activations.
-    """
-
-    def __init__(
-        self,
-        spatial_dims: int,
-        in_channels: int,
-        out_channels: int,
-        stride: Sequence[int],
-        kernel_size: Sequence[int],
-        blocks: int,
-        takes_skip: bool = True,
-        use_checkpoint: bool = False,
-    ) -> None:
-        super().__init__()
-        self.use_checkpoint = use_checkpoint
-        self.stride = tuple(stride)
-        self.takes_skip = takes_skip
-        self.project = convolution(spatial_dims, in_channels, out_channels)
-        merged = 2 * out_channels if takes_skip else out_channels
-        self.blocks = residual_blocks(spatial_dims, merged, out_channels, kernel_size, count=blocks, inplace=True)
-
-    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """(B, in_channels, *spatial) and skip (B, out_channels, *spatial · stride) → the shape of skip.
-
-        Both maps are used up: in a workspace their memory serves for others.
-        """
-        coarse = self.project(x)
-        give(x)
-        merged = upsample(coarse, self.stride, skip if self.takes_skip else None, self.training)
-        x = run_blocks(self.blocks, merged, self.use_checkpoint and self.training)
-        give(coarse)
-        give(skip)
-        return x
 
 
 class XLSTMUNet(nn.Module):
@@ -194,8 +140,7 @@ class XLSTMUNet(nn.Module):
         self.stem = residual_blocks(spatial_dims, in_channels, features[0], kernels[0], count=blocks[0])
         widths = [features[0], *features]
         self.stages = nn.ModuleList(
-            residual_blocks(spatial_dims, widths[s], features[s], kernels[s], steps[s], blocks[s], inplace=s == 0)
-            for s in range(n)
+            residual_blocks(spatial_dims, widths[s], features[s], kernels[s], steps[s], blocks[s]) for s in range(n)
         )
         self.stage_layers = nn.ModuleList(nn.Identity() for _ in range(n))
         if variant == "enc":
@@ -204,7 +149,7 @@ class XLSTMUNet(nn.Module):
             self.stage_layers = nn.ModuleList(self._stage_layer(s, n, *stage) for s, stage in enumerate(plan))
         self.bottleneck = ViLLayer(features[-1]) if variant == "bot" else nn.Identity()
         self.decoder = nn.ModuleList(
-            UpBlock(
+            ResidualUpBlock(
                 spatial_dims,
                 features[s + 1],
                 features[s],
@@ -235,29 +180,28 @@ class XLSTMUNet(nn.Module):
         """Compute the logits of (B, in_channels, *spatial): see Shape above."""
         if self.training and self.deep_supervision:
             return self.deep_outputs(x)
-        with _memory(x):
-            for features in self._decode(x):
+        with executing(self, x) as run:
+            for features in self._decode(x, run):
                 finest = features
-            return self.heads[-1](finest)
+            return run(self.heads[-1], finest)
 
     def deep_outputs(self, x: Tensor) -> list[Tensor]:
         """Compute the logits of every decoder stage in either mode, finest first."""
-        with _memory(x):
-            return [head(features) for head, features in zip(self.heads, self._decode(x), strict=True)][::-1]
+        with executing(self, x) as run:
+            return [run(head, features) for head, features in zip(self.heads, self._decode(x, run), strict=True)][::-1]
 
-    def _decode(self, x: Tensor) -> Iterator[Tensor]:
+    def _decode(self, x: Tensor, run: Executor) -> Iterator[Tensor]:
         """Feature maps of the decoder stages, coarsest first; each is used up by the next one."""
         self._check(x)
         recomputed = self._recomputed if self.training else 0
         x = plain(x)
-        x = channels_last(x) if by_rows(x) or (self.training and trains_by_rows(x)) else x
         skips = []
         for number, blocks in enumerate(self._encoder()):
-            x = run_blocks(blocks, x, number < recomputed)
+            x = run.chain(blocks, x, number < recomputed)
             skips.append(x)
-        x = run_blocks([self.bottleneck], skips.pop(), recomputed == len(self.stages))
+        x = run.chain([self.bottleneck], skips.pop(), recomputed == len(self.stages))
         for block in self.decoder:
-            x = block(x, skips.pop())
+            x = run(block, x, skips.pop())
             yield x
 
     def _encoder(self) -> Iterator[list[nn.Module]]:
@@ -287,11 +231,6 @@ class XLSTMUNet(nn.Module):
                 f"XLSTMUNet cannot normalise the single voxel that {size} leaves in the deepest stage: "
                 f"use an input of at least twice that size along one axis"
             )
-
-
-def _memory(x: Tensor) -> contextlib.AbstractContextManager:
-    """Where a forward pass of ``x`` runs: in a workspace if by rows; torch.compile plans its memory itself."""
-    return workspace() if by_rows(x) and not torch.compiler.is_compiling() else contextlib.nullcontext()
 
 
 def _per_stage(name: str, values: Sequence[PerAxis], n: int, spatial_dims: int) -> list[tuple[int, ...]]:

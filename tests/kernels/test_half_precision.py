@@ -11,8 +11,8 @@ import torch
 from torch.nn import functional as F
 
 from components import kernels
-from components.kernels.convolution import convolve
-from components.kernels.interpolated import convolve_interpolated
+from components.executor.convolution import convolve
+from components.executor.interpolated import convolve_interpolated
 from components.kernels.layout import channels_last
 
 HALF = [torch.float16, torch.bfloat16]

@@ -8,8 +8,8 @@ import contextlib
 import pytest
 import torch
 
-from components.blocks import patch_expand, upsample
-from components.kernels import backends, convolution, layout, use_backend, workspace
+from components.executor import convolution, execution, patch_expand, residual, workspace
+from components.kernels import backends, use_backend
 from components.networks import load_published
 from tests.golden import FOLDER, GoldenCase
 
@@ -104,8 +104,8 @@ def test_outputs_and_gradients(case, network, forced):
 @pytest.mark.parametrize("case", [name for name in CASES if name.startswith("uxlstm")], indirect=True)
 def test_training_by_rows(case, network, monkeypatch):
     """As large images train on a CPU: channels-last, norms in place, nothing merged; here small ones."""
-    monkeypatch.setattr(layout, "LARGE_INPUT", 0)
-    monkeypatch.setattr(upsample, "FEW", 0)
+    monkeypatch.setattr(execution, "LARGE_INPUT", 0)
+    monkeypatch.setattr(residual, "FEW", 0)
     network.train()
     try:
         assert_differentiates_as_published(case, network)
@@ -154,7 +154,7 @@ def test_without_gradients_in_slabs(case, network, monkeypatch):
     """What is computed in pieces where maps are large, here for small ones."""
     monkeypatch.setattr(convolution, "SLAB", 2**14)
     monkeypatch.setattr(patch_expand, "STRIPE", 2**14)
-    monkeypatch.setattr(upsample, "FEW", 0)
+    monkeypatch.setattr(residual, "FEW", 0)
     monkeypatch.setattr(workspace, "LARGE", 0)
     assert_infers_as_published(case, network)
 

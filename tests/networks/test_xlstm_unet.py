@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from components.blocks import upsample
 from components.blocks.residual import ResidualBlock
 from components.blocks.vil import ViLLayer
-from components.kernels import layout, use_backend
+from components.executor import execution, residual
+from components.kernels import use_backend
 from components.networks import XLSTMUNet
 
 SMALL = {
@@ -175,8 +175,8 @@ def test_a_large_image_trains_by_rows_with_less_memory(use_checkpoint, monkeypat
     network = XLSTMUNet(**arguments).double().train()
     x = torch.randn(1, 2, 4, 32, 32, dtype=torch.float64)
     plain, expected = bytes_kept(network, x)
-    monkeypatch.setattr(layout, "LARGE_INPUT", 0)
-    monkeypatch.setattr(upsample, "FEW", 0)
+    monkeypatch.setattr(execution, "LARGE_INPUT", 0)
+    monkeypatch.setattr(residual, "FEW", 0)
     kept, gradients = bytes_kept(network, x)
     assert kept <= (1.0 if use_checkpoint else 0.55) * plain
     for name, gradient in gradients.items():
@@ -198,7 +198,7 @@ def test_the_finest_stages_alone_are_recomputed():
 
 def test_a_network_that_evaluates_overwrites_no_map(monkeypatch):
     """With gradients, as for saliency maps, whose hooks keep maps."""
-    monkeypatch.setattr(layout, "LARGE_INPUT", 0)
+    monkeypatch.setattr(execution, "LARGE_INPUT", 0)
     network, maps = XLSTMUNet(**SMALL).eval(), []
     network.stages[1][0].conv1.register_forward_hook(lambda module, inputs, y: maps.append((y, y.detach().clone())))
     network(torch.randn(1, 2, 32, 48))

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ...layout import trained_by_rows
+from ...layout import is_by_rows
 from .gradients import Normalised, gradients
 from .rows import forward
 
@@ -33,7 +33,7 @@ def is_invertible(x: Tensor, weight: Tensor, residual: Tensor | None, negative_s
         residual: added before the activation, or None. In bfloat16 its rounding would be that of the input.
         negative_slope: of the activation.
     """
-    if x.is_leaf or x._is_view() or not trained_by_rows(x) or negative_slope < 1e-3:
+    if torch.compiler.is_compiling() or x.is_leaf or x._is_view() or not is_by_rows(x) or negative_slope < 1e-3:
         return False
     if x.dtype == torch.bfloat16:
         return residual is None and bool(weight.detach().abs().min() >= LEAST_WEIGHT_BFLOAT16)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from components.kernels import convolution, interpolated
+from components.executor import convolution, interpolated
 from components.kernels.layout import channels_last
 
 SLABS = [1, 2000, 2**24]

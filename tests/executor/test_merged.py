@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from components.kernels import convolution, merged
+from components.executor import convolution, merged
 from components.kernels.layout import channels_last
 
 

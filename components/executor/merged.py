@@ -1,6 +1,6 @@
-"""Convolution of what a U-Net's decoder merges, with gradients: neither interpolation nor concatenation is made.
+"""Convolution of what a U-Net's decoder merges: neither interpolation nor concatenation is made.
 
-The forward pass is that of :mod:`components.kernels.interpolated`. The gradients of the interpolated half are those of
+The forward pass is that of :mod:`components.executor.interpolated`. The gradients of the interpolated half are those of
 its smaller convolutions, by slabs as well: 8 taps instead of 27 in three dimensions.
 """
 
@@ -8,16 +8,56 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .convolution import planes, pointwise, slabs
+from ..kernels.layout import channels_last, memory_format
+from ..kernels.precision import convolution_dtype, no_autocast
+from .convolution import convolve, planes, pointwise, slabs
 from .interpolated import Axis, axis, convolve_interpolated, matched, phase_kernels
-from .layout import channels_last, memory_format
-from .precision import convolution_dtype, no_autocast
+from .workspace import give
+
+
+@dataclass(frozen=True)
+class Merged:
+    """A map interpolated to the nearest neighbour and a skip behind its channels, as the parts that they are made of.
+
+    Args:
+        coarse: (B, C, *spatial), channels-last in memory.
+        stride: factor for each axis.
+        skip: (B, S, *spatial · stride), channels-last in memory, or None for S = 0.
+    """
+
+    coarse: Tensor
+    stride: tuple[int, ...]
+    skip: Tensor | None
+
+    def convolve(self, weight: Tensor, bias: Tensor, owned: bool = False) -> Tensor:
+        """Convolution by (F, C + S, *kernel_size), odd sizes, that keeps the size: (B, F, *spatial · stride).
+
+        Args:
+            weight: of the convolution.
+            bias: of the convolution, (F).
+            owned: whether the result may overwrite the skip.
+        """
+        if torch.is_grad_enabled():
+            return convolve_merged(self.coarse, self.stride, self.skip, weight, bias)
+        channels = self.coarse.shape[1]
+        if self.skip is None:
+            return convolve_interpolated(self.coarse, self.stride, weight, bias)
+        padding = [size // 2 for size in weight.shape[2:]]
+        y = convolve(self.skip, weight[:, channels:], bias, [1] * len(padding), padding, owned)
+        return convolve_interpolated(self.coarse, self.stride, weight[:, :channels], None, onto=y)
+
+    def give(self) -> None:
+        """Give the memory of both parts to the workspace."""
+        for part in (self.coarse, self.skip):
+            if part is not None:
+                give(part)
 
 
 def convolve_merged(x: Tensor, factor: Sequence[int], skip: Tensor | None, weight: Tensor, bias: Tensor) -> Tensor:

@@ -5,10 +5,9 @@ import threading
 import pytest
 import torch
 
-from components.blocks import upsample
-from components.kernels import convolution, workspace
+from components.executor import convolution, residual, workspace
+from components.executor.workspace import give, take
 from components.kernels.layout import channels_last
-from components.kernels.workspace import give, in_workspace, take
 from components.networks import XLSTMUNet
 
 SIZE = (1, 8, (4, 32, 64), torch.float32)
@@ -63,17 +62,16 @@ def test_without_a_workspace_nothing_is_given():
     x = torch.ones(1, 8, 4, 32, 64)
     give(x)
     assert x.shape == (1, 8, 4, 32, 64)
-    assert not in_workspace()
 
 
 def test_each_thread_has_its_own():
     seen = []
     with workspace.workspace():
-        thread = threading.Thread(target=lambda: seen.append(in_workspace()))
+        thread = threading.Thread(target=lambda: seen.append(workspace._spare.get()))
         thread.start()
         thread.join()
-        assert in_workspace()
-    assert seen == [False]
+        assert workspace._spare.get() == []
+    assert seen == [None]
 
 
 @pytest.mark.parametrize("variant", ["bot", "enc"])
@@ -83,7 +81,7 @@ def test_each_thread_has_its_own():
 def test_a_network_is_the_same_with_all_maps_in_slabs_and_used_again(variant, patch, strides, monkeypatch):
     monkeypatch.setattr(workspace, "LARGE", 0)
     monkeypatch.setattr(convolution, "SLAB", 4000)
-    monkeypatch.setattr(upsample, "FEW", 0)
+    monkeypatch.setattr(residual, "FEW", 0)
     torch.manual_seed(0)
     network = XLSTMUNet(len(patch), 2, 3, variant, patch, (4, 8, 8), [3] * 3, strides, deep_supervision=True).eval()
     network = network.double()

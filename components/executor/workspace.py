@@ -31,15 +31,6 @@ def workspace() -> Iterator[None]:
         _spare.reset(token)
 
 
-def in_workspace() -> bool:
-    """Whether a workspace is active."""
-    return _current() is not None
-
-
-def _current() -> list[torch.UntypedStorage] | None:
-    return None if torch.compiler.is_compiling() else _spare.get()  # which the compiler cannot follow
-
-
 def take(batch: int, channels: int, size: Sequence[int], dtype: torch.dtype) -> Tensor:
     """Memory for a feature map on the CPU, with whatever it contains.
 
@@ -53,7 +44,7 @@ def take(batch: int, channels: int, size: Sequence[int], dtype: torch.dtype) -> 
         (B, C, *size), channels-last in memory.
     """
     shape = (batch, *size, channels)
-    needed, spare = math.prod(shape) * dtype.itemsize, _current()
+    needed, spare = math.prod(shape) * dtype.itemsize, _spare.get()
     if spare:
         for index, storage in enumerate(spare):
             if storage.nbytes() == needed:
@@ -66,7 +57,7 @@ def take(batch: int, channels: int, size: Sequence[int], dtype: torch.dtype) -> 
 
 def give(x: Tensor) -> None:
     """Let the memory of a large map be used for others; the map is empty afterwards, and no view of it may be used."""
-    spare = _current()
+    spare = _spare.get()
     if spare is None:
         return
     storage = x.untyped_storage()

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..kernels.precision import convolution_dtype
 from .convolution import convolution, planes, slabs
-from .precision import convolution_dtype
 from .workspace import take
 
 

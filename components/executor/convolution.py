@@ -1,8 +1,8 @@
 """Convolutions of channels-last maps on a CPU, slab by slab into memory that is there already.
 
 A large result is computed in slabs of the first spatial axis. A slab is small enough for the C library to keep its
-memory, see :mod:`components.kernels.workspace`, and still in the cache when it is copied to its place, which may be the
-place of the input.
+memory, see :mod:`components.executor.workspace`, and still in the cache when it is copied to its place, which may be
+the place of the input.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .precision import convolution_dtype
+from ..kernels.precision import convolution_dtype
 from .workspace import take
 
 SLAB = 2**24
