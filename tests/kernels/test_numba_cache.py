@@ -12,9 +12,9 @@ import torch
 from scan_cases import outputs
 from test_cross_scan import NAMES, arguments
 from components import kernels
-from components.kernels.ops.selective_scan.numba import _backward
+from components.kernels.ops.selective_scan.numba_loops import backward
 results = outputs(kernels.cross_selective_scan, arguments(2, 32, 2, 2, 2, 16, torch.float32), "numba", names=NAMES)
-print(sum(_backward.stats.cache_misses.values()))
+print(sum(backward.stats.cache_misses.values()))
 for name, result in results.items():
     print(name, result.flatten().tolist())
 """
