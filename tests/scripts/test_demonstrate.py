@@ -91,7 +91,7 @@ def stub(monkeypatch, reached):
 
 @pytest.mark.parametrize(
     ("reached", "status", "words"),
-    [(0.91, 0, "0.910 over 2 cases: the aim of 0.9 is reached"), (0.899, 1, "is missed"), (None, 1, "is missed")],
+    [(0.91, 0, "0.910 over 2 cases: the aim of 0.9 was reached"), (0.899, 1, "was missed"), (None, 1, "was missed")],
 )
 def test_says_whether_the_aim_was_reached(reached, status, words, tmp_path, monkeypatch, capsys):
     stub(monkeypatch, reached)

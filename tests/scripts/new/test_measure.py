@@ -175,7 +175,7 @@ DAMAGED_VOLUMES = [
     (lambda d: data.rewrite(d / "imagesTr/c1_0000.nii.gz", lambda a: a[..., None].repeat(2, -1)),
      r"imagesTr/c1_0000.nii.gz: has 4 axes .*, but 3 are needed, with each channel in a separate file"),
     (lambda d: [data.rewrite(p, np.zeros_like) for p in d.glob("imagesTr/c1_*")],
-     r"c1_0000.nii.gz: is 0 in all voxels"),
+     r"c1_0000.nii.gz: is 0 in all its voxels"),
     (lambda d: (any_ending(d), png(d / "imagesTr/c9_0000.png", np.zeros((4, 4), np.uint8)),
                 png(d / "imagesTr/c9_0001.png", np.zeros((4, 4), np.uint8)),
                 png(d / "labelsTr/c9.png", np.zeros((4, 4), np.uint8))), r"c9_0000.png is a picture, but .* a volume"),

@@ -345,9 +345,9 @@ def test_without_a_decoder_the_package_is_named(series, monkeypatch):
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
-        (coloured("RGB"), r"has colours \(RGB\)"),
-        (coloured("YBR_FULL_422"), r"has colours \(YBR_FULL_422\)"),
-        (coloured("PALETTE COLOR"), r"has colours \(PALETTE COLOR\)"),
+        (coloured("RGB"), r"is in colour \(RGB\)"),
+        (coloured("YBR_FULL_422"), r"is in colour \(YBR_FULL_422\)"),
+        (coloured("PALETTE COLOR"), r"is in colour \(PALETTE COLOR\)"),
         (set_to("ImageType", ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]), "Siemens mosaic.*dcm2niix"),
         (by_tag(deleted("PixelSpacing")), "4 of 4 slices have no PixelSpacing"),
         (by_tag(deleted("ImageOrientationPatient")), "4 of 4 slices have no ImageOrientationPatient"),

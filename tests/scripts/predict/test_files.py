@@ -250,7 +250,7 @@ FAULTS = {
     of_time: "5 channels or time points, but xlstm_abdomen_mri_3d takes volumes (MR, 1 channel)",
     flat: "it has shape (62, 40), but xlstm_abdomen_mri_3d takes volumes (MR, 1 channel)",
     without_place: "its affine maps several voxels to one position",
-    empty: "it is 0 in all voxels: there is nothing to segment",
+    empty: "it is 0 in all its voxels: there is nothing to segment",
     of_colours: "its voxels are of type",
     lambda path, image: path.write_text("no image"): "Not a gzipped file",
     lambda path, image: path.write_bytes(b""): "it is not a NIfTI image",
