@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,11 @@ def simulate(
     job = FederatedJob(bundle, rounds, epochs, weights, settings)
     target = Path(out).resolve()
     check_free(target)
+    if " " in sys.executable:  # FLARE divides its command line at spaces
+        raise UserError(
+            f"NVIDIA FLARE cannot start {sys.executable}, which has a space in its path: "
+            "use an environment in another folder"
+        )
     target.mkdir(parents=True, exist_ok=True)
     job.write_initial(target / INITIAL)
     kind = _simulate(job, folders, target)

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from urllib.parse import unquote
 
 import pytest
 import torch
@@ -49,6 +50,10 @@ def federation(sites):
     done = scanseg(
         "federated", "simulate", BUNDLE, *places, "--rounds", 2, "--settings", json.dumps(SETTINGS), cwd=sites
     )
+    if " " in sys.executable:
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+        assert f"cannot start {sys.executable}, which has a space in its path" in done.stderr
+        pytest.skip("NVIDIA FLARE needs a Python whose path has no space")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "has the weights of the best round" in done.stdout
     return sites / "federation"
@@ -109,7 +114,7 @@ def test_exported_job_starts_from_given_weights(sites, tmp_path):
     assert "initial.pt" in config.read_text()
     assert torch.equal(load(config.parents[1] / "custom" / "initial.pt")["weight"], torch.arange(3.0))
     (client,) = (tmp_path / "job").rglob("config_fed_client.json")
-    assert f"--bundle {BUNDLE}" in client.read_text()
+    assert f"--bundle {BUNDLE}" in unquote(client.read_text())
 
 
 @pytest.mark.parametrize(
