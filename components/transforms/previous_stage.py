@@ -49,7 +49,32 @@ def closing(mask: np.ndarray, radius: float) -> np.ndarray:
 OPERATORS = (dilation, erosion, opening, closing)
 
 
-class RandMorphologyd(RandomizableTransform, MapTransform):
+class _RandLabelsd(RandomizableTransform, MapTransform):
+    """Change the labels of a map at random; a subclass says how."""
+
+    def __init__(self, keys: KeysCollection, labels: Sequence[int], prob: float, allow_missing_keys: bool) -> None:
+        MapTransform.__init__(self, keys, allow_missing_keys)
+        RandomizableTransform.__init__(self, prob)
+        self.labels = list(labels)
+
+    def __call__(self, data: Mapping[Hashable, Tensor]) -> dict[Hashable, Tensor]:
+        """Change the items; other items are passed on."""
+        d = dict(data)
+        self.randomize(None)
+        if not self._do_transform:
+            return d
+        for key in self.key_iterator(d):
+            (labels,) = convert_to_numpy(d[key]).copy()
+            self._change(labels)
+            d[key] = convert_to_dst_type(labels[None], d[key])[0]
+        return d
+
+    def _change(self, labels: np.ndarray) -> None:
+        """Change a map of (*spatial) in place."""
+        raise NotImplementedError
+
+
+class RandMorphologyd(_RandLabelsd):
     """Dilate, erode, open or close each label of a map by a ball, so that a network does not trust its border.
 
     Every label gets an operator and a radius of its own, in random order. A label that grows overwrites others, and
@@ -82,30 +107,19 @@ class RandMorphologyd(RandomizableTransform, MapTransform):
         radius: Sequence[float] = (1.0, 8.0),
         allow_missing_keys: bool = False,
     ) -> None:
-        MapTransform.__init__(self, keys, allow_missing_keys)
-        RandomizableTransform.__init__(self, prob)
-        self.labels = list(labels)
+        super().__init__(keys, labels, prob, allow_missing_keys)
         self.radius = check_range("radius", radius, least=0.0)
 
-    def __call__(self, data: Mapping[Hashable, Tensor]) -> dict[Hashable, Tensor]:
-        """Change the items; other items are passed on."""
-        d = dict(data)
-        self.randomize(None)
-        if not self._do_transform:
-            return d
-        for key in self.key_iterator(d):
-            (labels,) = convert_to_numpy(d[key]).copy()
-            for label in self.R.permutation(self.labels):
-                change = OPERATORS[self.R.randint(len(OPERATORS))]
-                before = labels == label
-                after = change(before, self.R.uniform(*self.radius))
-                labels[before] = 0
-                labels[after] = label
-            d[key] = convert_to_dst_type(labels[None], d[key])[0]
-        return d
+    def _change(self, labels: np.ndarray) -> None:
+        for label in self.R.permutation(self.labels):
+            change = OPERATORS[self.R.randint(len(OPERATORS))]
+            before = labels == label
+            after = change(before, self.R.uniform(*self.radius))
+            labels[before] = 0
+            labels[after] = label
 
 
-class RandRemoveComponentd(RandomizableTransform, MapTransform):
+class RandRemoveComponentd(_RandLabelsd):
     """Remove a random connected component of each label of a map, so that a network finds what the map lacks.
 
     Args:
@@ -134,29 +148,18 @@ class RandRemoveComponentd(RandomizableTransform, MapTransform):
         largest: float = 0.15,
         allow_missing_keys: bool = False,
     ) -> None:
-        MapTransform.__init__(self, keys, allow_missing_keys)
-        RandomizableTransform.__init__(self, prob)
+        super().__init__(keys, labels, prob, allow_missing_keys)
         if not 0 <= largest <= 1:
             raise ValueError(f"largest must be a part of the voxels from 0 to 1, got {largest}")
-        self.labels = list(labels)
         self.largest = largest
 
-    def __call__(self, data: Mapping[Hashable, Tensor]) -> dict[Hashable, Tensor]:
-        """Change the items; other items are passed on."""
-        d = dict(data)
-        self.randomize(None)
-        if not self._do_transform:
-            return d
-        for key in self.key_iterator(d):
-            (labels,) = convert_to_numpy(d[key]).copy()
-            for label in self.labels:
-                found, _ = ndimage.label(labels == label, np.ones([3] * labels.ndim))
-                sizes = np.bincount(found.ravel())
-                small = [n for n in range(1, len(sizes)) if sizes[n] < self.largest * labels.size]
-                if small:
-                    labels[found == self.R.choice(small)] = 0
-            d[key] = convert_to_dst_type(labels[None], d[key])[0]
-        return d
+    def _change(self, labels: np.ndarray) -> None:
+        for label in self.labels:
+            found, _ = ndimage.label(labels == label, np.ones([3] * labels.ndim))
+            sizes = np.bincount(found.ravel())
+            small = [n for n in range(1, len(sizes)) if sizes[n] < self.largest * labels.size]
+            if small:
+                labels[found == self.R.choice(small)] = 0
 
 
 class AppendOneHotd(MapTransform):
