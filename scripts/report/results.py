@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.data import prediction_path
 from components.files import case_name
-from components.images.endings import is_volume
 
 from ..data.dataset import files_of, read_json
 from ..data.labelling import recorded
@@ -142,6 +142,5 @@ def _cases(output_dir: Path, dataset_dir: Path, fold: int | None) -> list[Scored
         first = files_of(item["image"])[0]  # of the channels
         image, name = dataset_dir / first, case_name(first)
         label = dataset_dir / item["label"] if "label" in item else None
-        prediction = output_dir / "predictions" / f"{name}_pred{'.nii.gz' if is_volume(image) else '.png'}"
-        cases.append(ScoredCase(name, image, label, prediction))
+        cases.append(ScoredCase(name, image, label, prediction_path(output_dir, image)))
     return cases
