@@ -52,10 +52,7 @@ def run(words, cwd, processes=1, environment=None):
         What ``subprocess.run`` does: the first status that is not 0, and the text of standard output and errors.
     """
     if sys.platform != "linux":  # elsewhere a process that has imported so much cannot be forked
-        launcher = ["torch.distributed.run", "--standalone", f"--nproc_per_node={processes}", "-m"]
-        command = [sys.executable, "-m", *(launcher if processes > 1 else ()), *map(str, words)]
-        variables = {**os.environ, **SETTINGS, **(environment or {})}
-        return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, timeout=HANG)
+        return run_fresh(words, cwd, processes, environment)
     if processes > 1:
         runs = server().together(words, cwd, [""] * processes, environment)
     else:
@@ -63,6 +60,14 @@ def run(words, cwd, processes=1, environment=None):
     statuses = [started.wait() for started in runs]
     texts = ("\n".join(getattr(started, name).read_text() for started in runs) for name in ("output", "errors"))
     return subprocess.CompletedProcess(words, next(filter(None, statuses), 0), *texts)
+
+
+def run_fresh(words, cwd, processes=1, environment=None):
+    """As :func:`run`, by the very command of the documentation: in an interpreter of its own, several by torchrun."""
+    launcher = ["torch.distributed.run", "--standalone", f"--nproc_per_node={processes}", "-m"]
+    command = [sys.executable, "-m", *(launcher if processes > 1 else ()), *map(str, words)]
+    variables = {**os.environ, **SETTINGS, **(environment or {})}
+    return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, timeout=HANG)
 
 
 class Server:

@@ -102,11 +102,8 @@ def run(
         "num_workers": 0,
         **overrides,
     }
-    words = runner(run_id, settings)
-    if fresh:
-        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={count}"] if count > 1 else []
-        return python(*launcher, "-m", *words, cwd=work, check=check)
-    result = processes.run(words, work, count)
+    start = processes.run_fresh if fresh else processes.run
+    result = start(runner(run_id, settings), work, count)
     return checked(result) if check else result
 
 

@@ -21,6 +21,7 @@ from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipP
 
 from components.networks import MSVMUNet
 from scripts.cli import main
+from tests import processes
 from tests.docs.commands import ROOT, MissingArgument, check, commands_in
 from tests.folders import folder
 from tests.golden import GoldenCase
@@ -100,7 +101,7 @@ def test_python_runs(page, user, monkeypatch):
 def test_commands_run(page, user, monkeypatch, capsys):
     """Every command but the installation, and but those for data that a user has to get first."""
     monkeypatch.chdir(user)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, **processes.SETTINGS}
     (user / "bundles" / "msvm_synapse" / "models" / "model.pt").unlink()  # made by a command
     shutil.rmtree(user / "labels", ignore_errors=True)
 

@@ -2,8 +2,6 @@
 
 import csv
 import json
-import os
-import subprocess
 import sys
 from urllib.parse import unquote
 
@@ -11,18 +9,16 @@ import pytest
 import torch
 
 from scripts.cli import main
+from tests import processes
 from tests.bundles.workflow import ROOT
 from tests.folders import folder
-from tests.timeouts import HANG
 
 BUNDLE = ROOT / "bundles" / "msvm_acdc"
 SETTINGS = {"roi_size": [32, 32], "batch_size": 2, "num_workers": 0, "val_interval": 9}
 
 
 def scanseg(*arguments, cwd):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    command = [sys.executable, "-m", "scripts", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=HANG)
+    return processes.run_fresh(["scripts", *arguments], cwd)
 
 
 @pytest.fixture(scope="module")
