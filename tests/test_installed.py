@@ -32,9 +32,9 @@ class Environment:
         scheme = sysconfig.get_paths("venv", {"base": str(folder), "platbase": str(folder)})
         self.packages = Path(scheme["purelib"])
         self.bin = Path(scheme["scripts"])
-        (self.packages / "others.pth").write_text(
-            "\n".join({sysconfig.get_path(key) for key in ("purelib", "platlib")})
-        )
+        others = sorted({sysconfig.get_path(key) for key in ("purelib", "platlib")})
+        # Python reads the file in the locale's encoding, whatever PYTHONUTF8 says: in ASCII it is the same in all.
+        (self.packages / "others.pth").write_text(f"import sys; sys.path += {others!a}")
 
     def install(self, wheel):
         pip = [sys.executable, "-m", "pip", "--python", self.bin / "python", "--disable-pip-version-check"]
