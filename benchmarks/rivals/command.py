@@ -22,7 +22,7 @@ from scripts.new.short import SLICES
 from . import nnunet as own
 from .networks import DEFAULT, NNUNET, Json, override, rival
 from .page import show, write_docs
-from .record import complete, gather
+from .record import check_same, complete, gather
 from .schedule import EPOCHS
 from .scores import score_cases
 
@@ -45,6 +45,7 @@ def rivals(
     validations: Count = 4,
     validation_cases: Count | None = None,
     threads: Count = 1,
+    record: str = "",
     docs: str = "",
     from_json: str | Sequence[str] = "",
 ) -> None:
@@ -69,6 +70,8 @@ def rivals(
         validations: how often each training is validated.
         validation_cases: so many of the validation cases are used; by default all.
         threads: CPU threads.
+        record: JSON file of the comparison, by default rivals.json in --out. Trainings that it holds are not done
+            again, so that a comparison can be continued on another machine.
         docs: Markdown file to write as a page of the documentation, with its pictures beside it.
         from_json: rivals.json of earlier comparisons, with commas between them, to write the page of without training.
     """
@@ -98,27 +101,34 @@ def rivals(
             "instances": instances,
         }
         _check_settings(folder, settings)
-        records = [_run(folder, settings, names, seeds, nnunet, Path(docs) if docs else None)]
-    for record in records:
-        show(record)
+        path = Path(record) if record else folder / "rivals.json"
+        records = [_run(folder, settings, names, seeds, nnunet, path, Path(docs) if docs else None)]
+    for found in records:
+        show(found)
     if docs:
         write_docs(records, Path(docs))
         print(f"{docs} is written")
-    if any(row["failed"] for record in records for row in record["runs"]):
+    if any(row["failed"] for found in records for row in found["runs"]):
         sys.exit(1)
 
 
-def _run(folder: Path, settings: Json, names: Sequence[str], seeds: int, python: str, docs: Path | None) -> Json:
+def _run(
+    folder: Path, settings: Json, names: Sequence[str], seeds: int, python: str, path: Path, docs: Path | None
+) -> Json:
     record: Json = {}
+    earlier = read_json(path) if path.is_file() else None
+    if earlier:
+        check_same(settings, earlier["settings"], path)
+    done = {(run["network"], run["seed"]) for run in earlier["runs"] if not run["failed"]} if earlier else set()
     for seed in range(seeds):
         for name in names:
             bundles = _bundles(folder, settings, rival(name).base)
             place = folder / name / f"seed{seed}"
-            if not complete(place):
+            if (name, seed) not in done and not complete(place):
                 print(f"{name}, seed {seed}: {place}", flush=True)
                 _one(place, _spec(place, name, seed, settings, bundles), python)
-            record = gather(folder, settings, _about(settings, bundles))
-            write_text(folder / "rivals.json", json.dumps(record, indent=1) + "\n")
+            record = gather(folder, settings, _about(settings, bundles), earlier)
+            write_text(path, json.dumps(record, indent=1) + "\n")
             if docs is not None:
                 write_docs([record], docs)
     return record
@@ -212,7 +222,7 @@ def _about(settings: Json, bundles: dict[str, Path]) -> Json:
         "features": plan["network_def"]["features"],
         "batch_size": settings["batch_size"] or plan["batch_size"],
         "mixed": bool(override("bot", plan)["amp"]),
-        "cpu": machine.cpu_model(),
+        "cpus": [machine.cpu_model()],
         "versions": {"scanseg": __version__, **machine.versions(("torch", "monai", "numpy"))},
     }
 
@@ -223,13 +233,7 @@ def _check_settings(folder: Path, settings: Json) -> None:
         raise UserError(f"--out {folder} is in the repository: choose a folder outside of it")
     path = folder / "settings.json"
     if path.is_file():
-        before = read_json(path)
-        different = [key for key in settings if before.get(key) != settings[key]]
-        if different:
-            was = ", ".join(f"--{key} {before.get(key)}" for key in different)
-            raise UserError(
-                f"{folder} holds a comparison with {was}: continue with these settings, or choose another folder"
-            )
+        check_same(settings, read_json(path), folder)
     write_text(path, json.dumps(settings, indent=1) + "\n")
 
 

@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from scripts.data.dataset import read_json
+from scripts.errors import UserError
 
 from .clock import read_clock
 from .networks import Json
+
+PLACES = ("data",)
+"""Settings that say where something is on a machine, and are not recorded."""
 
 
 def complete(place: Path) -> bool:
@@ -17,22 +21,43 @@ def complete(place: Path) -> bool:
     return (place / "scores.json").is_file()
 
 
-def gather(folder: Path, settings: Json, about: Json) -> Json:
+def check_same(settings: Json, before: Json, where: Path) -> None:
+    """Refuse to mix trainings with different settings.
+
+    Args:
+        settings: of the comparison.
+        before: those of its earlier part; a setting that it lacks is not compared.
+        where: the folder or file of the earlier part.
+
+    Raises:
+        UserError: where they differ.
+    """
+    different = [key for key in settings if key in before and before[key] != settings[key]]
+    if different:
+        was = ", ".join(f"--{key} {before[key]}" for key in different)
+        raise UserError(f"{where} holds a comparison with {was}: continue with these settings, or choose another")
+
+
+def gather(folder: Path, settings: Json, about: Json, earlier: Json | None = None) -> Json:
     """The record of a comparison.
 
     Args:
         folder: with NETWORK/seedN.
         settings: of the comparison.
         about: what else the page says.
+        earlier: a record with further trainings, made in another folder.
 
     Returns:
         ``settings``, ``about``, ``date`` and ``runs``: for each training network, seed, schedule, CPU seconds, peak
         memory, parameters, validations (iteration, CPU seconds, Dice) and the scores of each test case; or why it
         failed.
     """
-    runs: list[dict[str, Any]] = []
+    runs = [run for run in earlier["runs"] if not run["failed"]] if earlier else []
+    known = {(run["network"], run["seed"]) for run in runs}
     for place in sorted(folder.glob("*/seed*")):
         name, seed = place.parent.name, int(place.name.removeprefix("seed"))
+        if (name, seed) in known:
+            continue
         run: dict[str, Any] = {"network": name, "seed": seed, "failed": None}
         if (place / "failed.json").is_file():
             runs.append({**run, "failed": read_json(place / "failed.json")["reason"]})
@@ -50,4 +75,10 @@ def gather(folder: Path, settings: Json, about: Json) -> Json:
             "scores": read_json(place / "scores.json"),
         }
         runs.append(run)
-    return {"date": datetime.date.today().isoformat(), "settings": settings, "about": about, "runs": runs}
+    cpus = [*(earlier["about"]["cpus"] if earlier else ()), *about["cpus"]]
+    return {
+        "date": datetime.date.today().isoformat(),
+        "settings": {key: value for key, value in settings.items() if key not in PLACES},
+        "about": {**about, "cpus": list(dict.fromkeys(cpus))},
+        "runs": sorted(runs, key=lambda run: (run["network"], run["seed"])),
+    }

@@ -14,13 +14,14 @@ from benchmarks.rivals.clock import Clock, read_clock
 from benchmarks.rivals.networks import DEFAULT, SupervisedDynUNet, override, rival
 from benchmarks.rivals.nnunet import same_plan, write_raw
 from benchmarks.rivals.page import tables, write_docs
-from benchmarks.rivals.record import gather
+from benchmarks.rivals.record import check_same, gather
 from benchmarks.rivals.schedule import schedule
 from benchmarks.rivals.scores import of_classes, panoptic_quality
 from benchmarks.rivals.statistics import by_patient, compare, interval
 from benchmarks.rivals.training import items
 from scripts.bundle.find import find_bundle
 from scripts.data.dataset import read_json
+from scripts.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 PLAN = read_json(find_bundle("xlstm_hippocampus_mri_3d", "train.json") / "configs" / "train.json")
@@ -136,7 +137,7 @@ def test_nnunet_gets_the_same_cases_and_plan(tmp_path):
     assert kwargs["n_stages"] == len(kwargs["n_conv_per_stage"]) == 4
 
 
-def record(folder):
+def record(folder, earlier=None):
     """A record of two networks on three patients, gathered from files, with one that failed."""
     rng = np.random.default_rng(0)
     for name, dice in (("bot", 0.8), ("dynunet", 0.7)):
@@ -160,8 +161,8 @@ def record(folder):
     settings = {"data": "D/toy", "iterations": 8, "cpu_seconds": 16.0, "validations": 2, "validation_cases": None}
     settings |= {"threads": 1, "batch_size": 2, "bundle": "", "instances": False}
     about = {"name": "toy", "cases": {"training": 5, "validation": 2, "test": 3}, "patch_size": [40, 56, 40]}
-    about |= {"features": [16, 32], "batch_size": 2, "mixed": True, "cpu": "a CPU", "versions": {"torch": "2"}}
-    return gather(folder, settings, about)
+    about |= {"features": [16, 32], "batch_size": 2, "mixed": True, "cpus": ["a CPU"], "versions": {"torch": "2"}}
+    return gather(folder, settings, about, earlier)
 
 
 def test_the_page_is_made_of_the_records(tmp_path):
@@ -176,6 +177,20 @@ def test_the_page_is_made_of_the_records(tmp_path):
     page = (tmp_path / "accuracy.md").read_text()
     assert "--networks bot,dynunet --seeds 1" in page
     assert (tmp_path / "images/accuracy/toy.png").stat().st_size > 10_000
+
+
+def test_a_comparison_is_continued_on_another_machine(tmp_path):
+    """What the record holds stays as it is, what failed is tried again, and no place of a machine is in it."""
+    first = record(tmp_path / "one")
+    assert "D/toy" not in json.dumps(first)
+    kept = {**first, "about": {**first["about"], "cpus": ["another CPU"]}}
+    kept["runs"] = [{**run, "cpu_seconds": 99.0} for run in first["runs"] if run["network"] != "dynunet"]
+    found = record(tmp_path / "two", kept)
+    seconds = {run["network"]: run.get("cpu_seconds") for run in found["runs"]}
+    assert seconds == {"bot": 99.0, "dynunet": 16.0, "segresnet": None}
+    assert found["about"]["cpus"] == ["another CPU", "a CPU"]
+    with pytest.raises(UserError, match=r"toy\.json holds a comparison with --iterations 8: continue"):
+        check_same({"data": "E/toy", **first["settings"], "iterations": 9}, first["settings"], tmp_path / "toy.json")
 
 
 def test_a_folder_keeps_its_settings(tmp_path, capsys):
