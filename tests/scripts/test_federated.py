@@ -14,7 +14,14 @@ from tests.bundles.workflow import ROOT
 from tests.folders import folder
 
 BUNDLE = ROOT / "bundles" / "msvm_acdc"
-SETTINGS = {"roi_size": [32, 32], "batch_size": 2, "num_workers": 0, "val_interval": 9}
+SETTINGS = {
+    "network_def#features": [8, 16, 32, 64],
+    "network_def#depths": [1, 1, 1, 1],
+    "roi_size": [32, 32],
+    "batch_size": 2,
+    "num_workers": 0,
+    "val_interval": 9,
+}
 
 
 def scanseg(*arguments, cwd):

@@ -8,14 +8,12 @@ import os
 import subprocess
 import sys
 
-import pytest
-
 from scripts.zoo.contents import ROOT
 from scripts.zoo.verify import HERE
 from tests.bundles.workflow import SIZES, TRAINING, python, runner
 from tests.timeouts import HANG
 
-TRAINED = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in ("msvm_acdc", "xlstm_endoscopy")]
+NAME = "xlstm_endoscopy"
 
 
 def isolated(*words, folder, cwd):
@@ -28,15 +26,14 @@ def isolated(*words, folder, cwd):
     return done.stdout
 
 
-@pytest.mark.parametrize("name", TRAINED)
-def test_download_train_evaluate_and_infer(name, zips, server, tmp_path):
-    folder, elsewhere = tmp_path / "bundles" / name, tmp_path / "elsewhere"
+def test_download_train_evaluate_and_infer(zips, server, tmp_path):
+    folder, elsewhere = tmp_path / "bundles" / NAME, tmp_path / "elsewhere"
     elsewhere.mkdir()
-    url = f"{server.url}/{zips[name].name}"
-    server.files = {f"/{zips[name].name}": zips[name].read_bytes()}
-    words = ["download", "--name", name, "--url", url, "--bundle_dir", folder.parent, "--progress", "False"]
+    url = f"{server.url}/{zips[NAME].name}"
+    server.files = {f"/{zips[NAME].name}": zips[NAME].read_bytes()}
+    words = ["download", "--name", NAME, "--url", url, "--bundle_dir", folder.parent, "--progress", "False"]
     isolated("monai.bundle", *words, folder=folder, cwd=elsewhere)
-    python("-m", "scripts", "data", "sample", "--bundle", name, "--out", "data", cwd=tmp_path)
+    python("-m", "scripts", "data", "sample", "--bundle", NAME, "--out", "data", cwd=tmp_path)
     datalist = json.loads((tmp_path / "data" / "datalist.json").read_text())
     shorter = {part: items if part == "training" else items[:1] for part, items in datalist.items()}
     (tmp_path / "data" / "datalist.json").write_text(json.dumps(shorter))
@@ -52,11 +49,11 @@ def test_download_train_evaluate_and_infer(name, zips, server, tmp_path):
         }
         isolated(*runner(run_id, settings), folder=folder, cwd=elsewhere)
 
-    run("training", "train", max_epochs=1, val_interval=1, **TRAINING[name])
+    run("training", "train", max_epochs=1, val_interval=1, **TRAINING[NAME])
     assert (folder / "models" / "model.pt").is_file()
-    run("evaluating", "evaluate", **SIZES[name])
+    run("evaluating", "evaluate", **SIZES[NAME])
     assert json.loads((tmp_path / "output" / "metrics.json").read_text())["cases"] == 1
-    run("inferring", "inference", **SIZES[name])
+    run("inferring", "inference", **SIZES[NAME])
     assert len(list((tmp_path / "output" / "predictions").iterdir())) == 1
     assert list(elsewhere.iterdir()) == []
 
