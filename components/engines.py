@@ -14,6 +14,7 @@ from monai.inferers import Inferer
 from monai.utils import CommonKeys, ImageMetaKey
 from torch import Tensor
 
+from .finite import all_finite
 from .validation import check_choice
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -118,7 +119,7 @@ class Evaluator(SupervisedEvaluator):
 
 def _refuse_bad_output(engine: Engine, mixed: bool) -> None:
     output = engine.state.output[CommonKeys.PRED]
-    if isinstance(output, Tensor) and not torch.isfinite(output).all():
+    if isinstance(output, Tensor) and not all_finite(output):
         image = engine.state.batch[CommonKeys.IMAGE] if isinstance(engine.state.batch, dict) else None
         names = image.meta.get(ImageMetaKey.FILENAME_OR_OBJ, "") if isinstance(image, MetaTensor) else ""
         name = ", ".join(names) if isinstance(names, list | tuple) else str(names)

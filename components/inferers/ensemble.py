@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from monai.data import MetaTensor
 from monai.inferers import Inferer
 from torch import Tensor, nn
 
@@ -21,7 +22,8 @@ class EnsembleInferer(Inferer):
     softmax or sigmoid is the average, so that all that comes after a single network works on it unchanged.
 
     The weights are put into the network one after another for each input: there is one network, and one answer
-    beside the sum, whatever their number. Afterwards the network has the last ones.
+    beside the sum, whatever their number. Afterwards the network has the last ones. An average has no gradients, only a
+    single network has.
 
     Args:
         inferer: any inferer of MONAI, such as ``SlidingWindowInferer``.
@@ -37,7 +39,7 @@ class EnsembleInferer(Inferer):
         >>> layer = nn.Conv1d(1, 2, 1, bias=False)
         >>> states = [{"weight": torch.tensor([[[a]], [[0.0]]])} for a in (0.0, 2.0)]
         >>> EnsembleInferer(SimpleInferer(), layer, states)(torch.ones(1, 1, 1), layer).softmax(1)[0, 0]
-        tensor([0.6904], grad_fn=<SelectBackward0>)
+        tensor([0.6904])
     """
 
     def __init__(
@@ -64,15 +66,15 @@ class EnsembleInferer(Inferer):
         Returns:
             Logits in float32 or wider, batch × classes × spatial axes.
         """
-        answers = (self._answer(state, inputs, network, args, kwargs) for state in self.states)
         if len(self.states) == 1:
-            return next(answers)
-        total: list[Tensor] = []
-        for logits in answers:
-            logs = self._logs(logits)
-            # log(Σ p) keeps what log(p) has, where p itself is 0 in float32
-            total = [torch.logaddexp(t, log) for t, log in zip(total, logs, strict=True)] if total else logs
-        return total[0] - total[1] if self.sigmoid else total[0] - math.log(len(self.states))
+            return self._answer(self.states[0], inputs, network, args, kwargs)
+        total: tuple[Tensor, ...] = ()
+        with torch.no_grad():
+            for state in self.states:
+                logits = self._answer(state, inputs, network, args, kwargs)
+                total = self._added(total, logits)
+                del logits  # before the network computes the next ones
+            return total[0].sub_(total[1] if self.sigmoid else math.log(len(self.states)))
 
     def _answer(
         self, state: Mapping[str, Tensor], inputs: Tensor, network: Callable[..., Tensor], args: Any, kwargs: Any
@@ -80,7 +82,22 @@ class EnsembleInferer(Inferer):
         self.network.load_state_dict(state)
         return self.inferer(inputs, network, *args, **kwargs)
 
+    def _added(self, total: tuple[Tensor, ...], logits: Tensor) -> tuple[Tensor, ...]:
+        """Add the probabilities of logits in place to ``total``, logarithms of sums; without it begin with them."""
+        dtype = torch.promote_types(logits.dtype, torch.float32)
+        sums = total or tuple(torch.empty_like(logits, dtype=dtype) for _ in range(1 + self.sigmoid))
+        for planes in zip(*(_planes(x) for x in (logits, *sums)), strict=True):  # temporary maps are those of a plane
+            plane, *parts = planes
+            for part, log in zip(parts, self._logs(plane.to(dtype)), strict=True):
+                # log(Σ p) keeps what log(p) has, where p itself is 0 in float32
+                part.copy_(torch.logaddexp(part, log) if total else log)
+        return sums
+
     def _logs(self, logits: Tensor) -> list[Tensor]:
         """Logarithms of the probabilities; of sigmoid those of the complements, too."""
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         return [F.logsigmoid(logits), F.logsigmoid(-logits)] if self.sigmoid else [logits.log_softmax(1)]
+
+
+def _planes(x: Tensor) -> tuple[Tensor, ...]:
+    """Views along the first spatial axis; those of a MetaTensor would handle their metadata in every operation."""
+    return (x.as_tensor() if isinstance(x, MetaTensor) else x).unbind(2)

@@ -17,6 +17,13 @@ from scipy import ndimage
 from torch import Tensor
 from tqdm import tqdm
 
+CPU_VOXELS = 2**20
+"""Voxels that a network sees at once on a CPU, unless a single window has more.
+
+More windows at once take as long as one after the other there, but the memory of all their maps. A GPU computes them
+faster together.
+"""
+
 
 class EvenWindowInferer(SlidingWindowInferer):
     """MONAI's ``SlidingWindowInferer`` with the windows and the weights of nnU-Net (Isensee et al., 2021).
@@ -27,12 +34,14 @@ class EvenWindowInferer(SlidingWindowInferer):
       raises all weights below a thousandth of the peak to that, which is more than half of a window in 3D.
 
     Both are products over the axes. So each window's share in a voxel is known beforehand, the shares of a voxel add up
-    to 1 wherever it lies, and outputs are summed in place in float32, with no map of counts and no division.
+    to 1 wherever it lies, and outputs are summed in place in float32, with no map of counts and no division. No answer
+    is kept while the network is at the next one.
 
     Args:
         roi_size: size of a window; an axis of -1 takes all of the image. With one axis less than the images, each slice
             along ``slice_axis`` is an image.
-        sw_batch_size: number of windows, of one image or of several, that the network sees at once.
+        sw_batch_size: number of windows, of one image or of several, that the network sees at once; on a CPU fewer if
+            they are large, see :data:`CPU_VOXELS`.
         overlap: least overlap of two windows, as a part of their size, one for all axes or one for each.
         mode: "gaussian", or "constant" for the same weight everywhere.
         sigma_scale: standard deviation of the Gaussian, as a part of the window's size.
@@ -107,6 +116,7 @@ class EvenWindowInferer(SlidingWindowInferer):
             )
         ]
         tiles = [range(len(axis.starts)) for axis in axes]
+        at_once = windows_at_once(self.sw_batch_size, roi, sw_device.type)
         result: Tensor | None = None
         count = len(padded) * math.prod(map(len, tiles))
         with tqdm(total=count, disable=not self.progress) as bar:
@@ -117,10 +127,11 @@ class EvenWindowInferer(SlidingWindowInferer):
                 ]
                 place = (slice(None), slice(None), *map(slice, corner, map(sum, zip(corner, extent, strict=True))))
                 target: Tensor | None = None
-                for windows in _batches(itertools.product(range(len(padded)), *part), self.sw_batch_size):
+                for windows in _batches(itertools.product(range(len(padded)), *part), at_once):
                     slices = [_slices(axes, window, [0] * len(axes)) for window in windows]
                     data = torch.cat([padded[s] for s in slices]).to(sw_device)
                     output = self._answer(network(data, *([slices] if self.with_coord else []), *args, **kwargs), data)
+                    del data
                     if result is None:
                         dtype = torch.promote_types(output.dtype, torch.float32)
                         result = torch.zeros(
@@ -130,9 +141,10 @@ class EvenWindowInferer(SlidingWindowInferer):
                         target = result[place]
                         if buffer_steps:
                             target = torch.zeros_like(target, device=sw_device)
-                    for one, window in zip(output, windows, strict=True):
+                    for number, window in enumerate(windows):
                         seen = target[_slices(axes, window, corner)][0]
-                        _add(seen, one, [axis.shares[n] for axis, n in zip(axes, window[1:], strict=True)])
+                        _add(seen, output[number], [axis.shares[n] for axis, n in zip(axes, window[1:], strict=True)])
+                    del output  # before the network computes the next one
                     bar.update(len(windows))
                 if buffer_steps and target is not None and result is not None:
                     result[place] += target.to(device)
@@ -198,6 +210,21 @@ def even_starts(size: int, roi: int, step: float) -> list[int]:
     """
     count = math.ceil((size - roi) / max(roi * step, 1)) + 1
     return [round((size - roi) / max(count - 1, 1) * n) for n in range(count)]
+
+
+def windows_at_once(most: int, roi: Sequence[int], device_type: str) -> int:
+    """Number of windows that a network gets at once.
+
+    Args:
+        most: what is asked for.
+        roi: size of a window.
+        device_type: where the network runs: "cpu", "cuda" or another.
+
+    Example:
+        >>> windows_at_once(4, (48, 160, 224), "cuda"), windows_at_once(4, (48, 160, 224), "cpu")
+        (4, 1)
+    """
+    return max(1, min(most, CPU_VOXELS // math.prod(roi))) if device_type == "cpu" else most
 
 
 class _Axis:

@@ -15,7 +15,8 @@ class MirrorInferer(Inferer):
     """Averages a network's output over mirrored inputs, within whatever another inferer gives to the network.
 
     With a sliding window each window is mirrored, as nnU-Net (Isensee et al., 2021) does, and the inferer blends the
-    averages. All combinations of the axes are run: 4 passes for two axes, 8 for three.
+    averages. All combinations of the axes are run: 4 passes for two axes, 8 for three. Their answers are added in
+    place, so beside the sum there is one at a time.
 
     Args:
         inferer: any inferer of MONAI, such as ``SlidingWindowInferer``.
@@ -59,7 +60,13 @@ class MirrorInferer(Inferer):
                         f"mirroring needs a network that answers with one tensor, not {type(output).__name__}: "
                         "call network.eval() first, or take one of its outputs"
                     )
-                total = torch.flip(output, flip) if total is None else total + torch.flip(output, flip)
-            return total / len(flips)
+                if total is None:
+                    total = torch.flip(output, flip)  # a copy: the network's own answer may be something it keeps
+                else:
+                    for n in range(output.shape[1]):  # flips are copies: that of a channel is a small one
+                        total[:, n : n + 1] += torch.flip(output[:, n : n + 1], flip)
+                del output  # before the network computes the next one
+            assert total is not None  # not to mirror is a flip, too
+            return total.div_(len(flips))
 
         return self.inferer(inputs, mirrored, *args, **kwargs)

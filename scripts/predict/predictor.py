@@ -14,6 +14,7 @@ from monai.data import MetaTensor
 from monai.transforms import Invertd, LoadImaged, allow_missing_keys_mode
 from torch import Tensor
 
+from components.finite import all_finite
 from components.handlers.weights import trained_folds
 from components.images.exif import stored
 from components.images.grid import check_same_grid, label_image
@@ -141,7 +142,7 @@ class Predictor:
         precision = torch.autocast(self.device.type) if self.amp else nullcontext()
         with torch.no_grad(), precision:
             logits = self.inferer(image.as_tensor()[None].to(self.device), self.network)[0]
-        if not torch.isfinite(logits).all():
+        if not all_finite(logits):
             hint = "; try --noamp" if self.amp else ""
             raise UserError(f"the network's output for {case.source} holds NaN or infinity{hint}")
         chances = self._probabilities(key, image, logits, loaded) if probabilities else None

@@ -1,5 +1,6 @@
 """Sliding windows against nnU-Net's own predictor, and against MONAI's where both do the same."""
 
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from monai.data import MetaTensor
 from monai.inferers import SlidingWindowInferer
 
 from components.inferers import EvenWindowInferer, MirrorInferer
-from components.inferers.even_windows import even_starts
+from components.inferers.even_windows import CPU_VOXELS, even_starts, windows_at_once
 
 # Made by nnUNetPredictor.predict_sliding_window_return_logits of nnunetv2 2.8.1, with float32 instead of half, of
 # np.random.default_rng(0).random((1, *shape)) and the network below.
@@ -57,6 +58,63 @@ def test_shares_add_up_to_one(mode, sigma_scale):
     image = torch.rand(2, 3, 31, 45)
     infer = EvenWindowInferer([16, 16], 3, mode=mode, sigma_scale=sigma_scale)
     torch.testing.assert_close(infer(image, lambda x: x), image, atol=1e-6, rtol=1e-6)
+
+
+def plain_formula(image, roi, starts):
+    """The mean of all windows in float64, each weighted by the product of Gaussians, written out with a count map."""
+    weight = torch.ones((), dtype=torch.float64)
+    for n in roi:
+        voxels = torch.arange(n, dtype=torch.float64)
+        weight = weight[..., None] * torch.exp(-0.5 * ((voxels - n // 2) / (n * 0.125)) ** 2)
+    total, count = 0, torch.zeros(image.shape[2:], dtype=torch.float64)
+    for place in starts:
+        where = (..., *(slice(start, start + n) for start, n in zip(place, roi, strict=True)))
+        product = torch.zeros(1, 2, *image.shape[2:], dtype=torch.float64)
+        product[where] = network(image[where]).double() * weight
+        total, count[where] = total + product, count[where] + weight
+    return (total / count).float()
+
+
+def test_equals_the_plain_formula():
+    """Windows of 6 lie within four widths of the Gaussian, where nnU-Net's ends: 4 · 0.125 · 6 = 3 voxels."""
+    image = torch.rand(1, 1, 9, 8)
+    expected = plain_formula(image, (6, 6), [(a, b) for a in (0, 3) for b in (0, 2)])
+    torch.testing.assert_close(EvenWindowInferer([6, 6], 3)(image, network), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("most", "roi", "device_type", "expected"),
+    [
+        (2, (48, 160, 224), "cpu", 1),
+        (2, (48, 160, 224), "cuda", 2),
+        (16, (48, 160, 224), "mps", 16),
+        (8, (512, 512), "cpu", 4),
+        (3, (512, 512), "cpu", 3),
+        (2, (CPU_VOXELS,), "cpu", 1),
+        (2, (CPU_VOXELS // 2,), "cpu", 2),
+    ],
+)
+def test_large_windows_one_by_one_on_a_cpu(most, roi, device_type, expected):
+    assert windows_at_once(most, roi, device_type) == expected
+
+
+def test_windows_of_a_call(monkeypatch):
+    """Of 2 images with 3 windows; no answer is there any more when the network computes the next one."""
+    sizes, answers = [], []
+
+    def seen(x):
+        assert [answer for answer in answers if answer() is not None] == []
+        sizes.append(len(x))
+        y = x * 2
+        answers.append(weakref.ref(y))
+        return y
+
+    image = torch.rand(2, 1, 8, 16)
+    for most, expected in ((CPU_VOXELS, [4, 2]), (3 * 64, [3, 3]), (2 * 64 - 1, [1] * 6), (1, [1] * 6)):
+        monkeypatch.setattr("components.inferers.even_windows.CPU_VOXELS", most)
+        sizes.clear()
+        torch.testing.assert_close(EvenWindowInferer([8, 8], 4)(image, seen), 2 * image)
+        assert sizes == expected
 
 
 def test_equals_monais_where_windows_and_weights_are_the_same():

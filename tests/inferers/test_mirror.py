@@ -1,6 +1,7 @@
 """Averages over mirrored inputs, inside of MONAI's inferers."""
 
 import itertools
+import weakref
 
 import pytest
 import torch
@@ -41,6 +42,24 @@ def test_result_is_mirrored_with_the_input():
     with torch.no_grad():
         torch.testing.assert_close(infer(x.flip(2, 3), net), infer(x, net).flip(2, 3))
         assert not torch.allclose(net(x.flip(2, 3)), net(x).flip(2, 3))
+
+
+def test_answers_are_neither_changed_nor_kept():
+    """A network may return its input; an answer is freed before the network computes the next one."""
+    x = torch.rand(2, 1, 6, 7)
+    before = x.clone()
+    torch.testing.assert_close(MirrorInferer(SimpleInferer(), [0, 1])(x, lambda x: x), before)
+    assert torch.equal(x, before)
+    answers = []
+
+    def seen(x):
+        assert [answer for answer in answers if answer() is not None] == []
+        y = x * 2
+        answers.append(weakref.ref(y))
+        return y
+
+    torch.testing.assert_close(MirrorInferer(SimpleInferer(), [0, 1])(x, seen), 2 * x)
+    assert len(answers) == 4
 
 
 def test_windows_are_mirrored_one_by_one():
