@@ -26,6 +26,7 @@ SLOW = (
 """Folders and modules that run bundles, start many processes or compile for long: left out by test.sh --fast."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
 def pytest_collection_modifyitems(config, items):
     tests = config.rootpath / "tests"
     slow = [tests / name for name in SLOW]
