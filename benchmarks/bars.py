@@ -22,6 +22,7 @@ from scripts.errors import reason
 
 from . import operations
 from .peers import build
+from .windows import MONAI, NNUNET, OURS
 
 BACKEND = "numba"
 """Back end of the four-path scan that has a bar."""
@@ -124,6 +125,10 @@ BARS = (
     Bar("mLSTM, 13,440 / 6,720 tokens", "mlstm", ("13,440 tokens", "6,720 tokens"), 2.6, 2.0),
     Bar("ViL layers' share of Enc 3D's forward pass", "vil_share", (ENC,), 5.0, 2.0, " %", "share"),
     Bar("Enc 3D, forward, peak memory", "enc_memory", (ENC,), 2.6, 1.5, " GB", "memory"),
+    Bar("sliding windows / MONAI's, volume of 72 × 240 × 336", "windows", (OURS, MONAI), 0.9, 0.9),
+    Bar("sliding windows / MONAI's, peak memory", "windows", (OURS, MONAI), 0.7, 0.7, kind="peaks"),
+    Bar("sliding windows / nnU-Net's, volume of 72 × 240 × 336", "windows", (OURS, NNUNET), 0.9, 0.9),
+    Bar("sliding windows / nnU-Net's, peak memory", "windows", (OURS, NNUNET), 0.7, 0.7, kind="peaks"),
     Bar("cross_selective_scan, numba / one read and one write", "cross_scan", (BACKEND,), 6.0, 3.0, "", "limit"),
     Bar("MSVM-UNet, bfloat16 / float32, forward", "bfloat16", _HALF, 0.6, 0.4, case=MSVM, needs=_AMX),
     Bar("xLSTM-UNet Bot 3D, bfloat16 / float32, forward", "bfloat16", _HALF, 0.6, 0.4, case=BOT, needs=_AMX),

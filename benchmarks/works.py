@@ -10,7 +10,7 @@ from scripts.bench.models import BOT, ENC, MSVM
 from scripts.bench.session import Row, Session
 from scripts.bench.works import KERNELS, MEMORY, Work
 
-from . import bars, inference, networks, precision, processes, scaling
+from . import bars, inference, networks, precision, processes, scaling, windows
 from .bundles import RECIPES, training_overrides
 
 GROUPS = {
@@ -65,6 +65,7 @@ WORKS: dict[str, Work] = {
     "bars/mlstm": Work("mlstm at twice the tokens", bars.measure_mlstm),
     "bars/vil_share": Work("ViL layers' share of Enc 3D", bars.measure_vil_share),
     "bars/enc_memory": Work("peak memory of Enc 3D", bars.measure_enc_memory),
+    "bars/windows": Work("a volume in sliding windows beside MONAI's and nnU-Net's", windows.measure),
     "bars/cross_scan": Work("four-path scan beside the speed of the memory", bars.measure_cross_scan),
     "bars/bfloat16": Work("bfloat16 beside float32", lambda s: precision.measure(s, (MSVM, BOT), agree=False)),
 }
