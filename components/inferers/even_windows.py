@@ -253,14 +253,13 @@ def _slices(axes: Sequence[_Axis], window: Sequence[int], corner: Sequence[int])
 
 def _add(target: Tensor, output: Tensor, shares: Sequence[Tensor]) -> None:
     """Add a window's output, channels × roi, times its shares along the axes to ``target``, which may be elsewhere."""
-    weight = torch.ones((), dtype=torch.float64)
-    for share in shares:
-        weight = weight[..., None] * share
-    weight = weight.to(output.device, target.dtype)
+    weight = torch.ones((), dtype=target.dtype, device=output.device)
+    for share in shares:  # a line of numbers goes to the device, not the map
+        weight = weight[..., None] * share.to(weight)
     if target.device == output.device:
         target.addcmul_(output.to(target.dtype), weight)
     else:
-        target += (output * weight).to(target.device)
+        target += (output * weight).to(target)
 
 
 def _parts(tiles: Sequence[range], dim: int, steps: int | None) -> Iterator[list[range]]:
