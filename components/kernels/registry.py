@@ -221,7 +221,8 @@ def dispatch(op: str, backend: str, device_type: str, float64: bool = False) -> 
         ValueError: if the operator or the back end does not exist.
         BackendUnavailableError: if the back end asked for cannot run here.
     """
-    return _functions[_choose(op, backend, device_type, float64, recording())]
+    name = _choose(op, backend, device_type, float64, recording())
+    return _functions[op][name]
 
 
 def recording() -> bool:
@@ -229,16 +230,14 @@ def recording() -> bool:
     return torch.jit.is_tracing() or torch.compiler.is_exporting()
 
 
-_functions: dict[str, Callable] = {}
+# A dictionary for each operator: a compiler that follows the calls reads it after the choice was made, and does not see
+# what is added to it later.
+_functions: dict[str, dict[str, Callable]] = {op: {} for op in TABLE}
 
 
 def used_backends() -> dict[str, list[str]]:
     """Back ends that calls in this process have taken so far, by operator; an operator without calls is left out."""
-    used: dict[str, list[str]] = {}
-    for key in sorted(_functions):
-        op, _, name = key.partition("/")
-        used.setdefault(op, []).append(name)
-    return used
+    return {op: sorted(functions) for op, functions in sorted(_functions.items()) if functions}
 
 
 def _choose(op: str, backend: str, device_type: str, float64: bool, traceable: bool) -> str:
@@ -266,13 +265,10 @@ def _resolve(op: str, name: str, device_type: str, float64: bool, traceable: boo
             )
         if float64 and not chosen.float64:
             raise BackendUnavailableError(f"back end '{name}' of {op} has no float64: choose another, or float32 input")
-    if chosen.composed:  # now, as a compiler that follows the calls does not see what is added to _functions meanwhile
-        _resolve("selective_scan", chosen.name, device_type, float64, traceable)
     module = importlib.import_module(f"{__package__}.ops.{op}.{'composed' if chosen.composed else chosen.name}")
     function = getattr(module, op)
-    key = f"{op}/{chosen.name}"
-    _functions[key] = functools.partial(function, backend=chosen.name) if chosen.composed else function
-    return key
+    _functions[op][chosen.name] = functools.partial(function, backend=chosen.name) if chosen.composed else function
+    return chosen.name
 
 
 def _best(op: str, device_type: str, float64: bool, traceable: bool) -> Backend:

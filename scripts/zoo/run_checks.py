@@ -36,7 +36,7 @@ class CheckedBundle:
 
     Args:
         job: root, components, installed (whether the bundle relies on an installed scanseg), name, weights,
-            dataset_dir, schema, exporter, settings (values of the configs to use instead) and work, a folder for files.
+            dataset_dir, schema, exporter and work, a folder for files.
     """
 
     def __init__(self, job: dict[str, Any]) -> None:
@@ -45,7 +45,7 @@ class CheckedBundle:
         self.work = Path(job["work"])
         self.weights = job["weights"]
         self.meta_file = str(self.root / "configs" / "metadata.json")
-        self.settings = {**job["settings"], "bundle_root": str(self.root), "device": "$torch.device('cpu')"}
+        self.settings = {"bundle_root": str(self.root), "device": "$torch.device('cpu')"}
         self.shape: list[int] = []
 
     def config(self, name: str) -> str:

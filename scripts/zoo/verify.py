@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -108,7 +108,6 @@ def check_bundle(
     exporter: str = "dynamo",
     trust_code: bool = False,
     log: IO[str] | None = None,
-    settings: Mapping[str, Any] | None = None,
 ) -> Iterator[Result]:
     """Check one bundle; results come as they are known.
 
@@ -119,7 +118,6 @@ def check_bundle(
         exporter: of ONNX.
         trust_code: run components that are not those of this scanseg.
         log: an open file for all that the checks print.
-        settings: values to use instead of those in the configs, by id.
     """
     with tempfile.TemporaryDirectory(prefix="scanseg_verify_") as work, contextlib.ExitStack() as stack:
         try:
@@ -140,7 +138,7 @@ def check_bundle(
             yield from (Result(name, "skipped", "nothing is run after a failure above") for name in checks)
             return
         file = log or stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
-        yield from _run(found, Path(work), list(checks), schema, exporter, file, settings or {})
+        yield from _run(found, Path(work), list(checks), schema, exporter, file)
 
 
 def _open(target: str, work: Path, trusted: bool) -> Target:
@@ -168,15 +166,7 @@ def _static(name: str, check: Any, found: Target) -> Result:
     return Result(name, "ok")
 
 
-def _run(
-    found: Target,
-    work: Path,
-    checks: list[str],
-    schema: Path,
-    exporter: str,
-    log: IO[str],
-    settings: Mapping[str, Any],
-) -> Iterator[Result]:
+def _run(found: Target, work: Path, checks: list[str], schema: Path, exporter: str, log: IO[str]) -> Iterator[Result]:
     """Make the checks that run the bundle, in a process of its own."""
     if not checks:
         return
@@ -194,7 +184,6 @@ def _run(
         "dataset_dir": str(data),
         "schema": str(schema),
         "exporter": exporter,
-        "settings": dict(settings),
         "work": str(work),
         "checks": checks,
     }

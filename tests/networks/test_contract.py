@@ -1,6 +1,8 @@
 """What every network must do, whatever its architecture. A new network is one more entry in CASES."""
 
 import io
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -8,6 +10,8 @@ import pytest
 import torch
 
 from components.networks import MSVMUNet, XLSTMUNet
+from tests.bundles.workflow import ROOT
+from tests.timeouts import HANG
 
 
 class Case(NamedTuple):
@@ -146,6 +150,7 @@ def test_activation_checkpointing_gives_equal_gradients(case, x):
         torch.testing.assert_close(gradient, expected[name], msg=name)
 
 
+@pytest.mark.parametrize("case", ["xlstm_bot_3d", "xlstm_enc_2d", "msvm"], indirect=True)  # all parts of all
 def test_compiles_without_graph_break(case, x):
     network = case.build().eval()
     out = torch.compile(network, fullgraph=True, backend="aot_eager")(x)
@@ -157,6 +162,17 @@ def test_compiles_without_graph_break(case, x):
     torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-4)
     for name, gradient in compiled.items():
         torch.testing.assert_close(gradient, network.get_parameter(name).grad, rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_compiles_before_it_has_run():
+    """In a process that has chosen no back end yet."""
+    code = (
+        "import torch; from components.networks import MSVMUNet\n"
+        "network = MSVMUNet(1, 4, features=[8, 16, 32, 64], depths=[1, 1, 1, 1]).eval()\n"
+        "print(*torch.compile(network, fullgraph=True, backend='eager')(torch.randn(1, 1, 64, 64)).shape)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=HANG)
+    assert done.stdout.split() == ["1", "4", "64", "64"], done.stderr
 
 
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
