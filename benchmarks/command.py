@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.bench.command import checked_settings
 from scripts.bench.session import Row, Session, Settings
-from scripts.bench.works import choose, listing, measure
+from scripts.bench.works import checked_settings, choose, listing, measure
 from scripts.errors import UserError
 from scripts.hints import Count, Seed, check_arguments
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import nibabel as nib
 import numpy as np
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt2axcodes, ornt_transform
-from scipy.spatial.transform import Rotation
 
 DISPLAY = "PLS"
 """Where the axes of a radiological display point to: rows to posterior, columns to the patient's left, slices to
 superior."""
 STORED = "stored"
 """Instead of letters: the axes as they are in the file."""
-NUDGE = Rotation.from_rotvec([1e-4, 2e-4, 3e-4]).as_matrix()
-"""A turn by 0.02°, about an axis that is none of the world's."""
+NUDGE = np.eye(3) + np.cross((1e-4, 2e-4, 3e-4), np.eye(3)).T
+"""A turn by 0.02°, to first order, about an axis that is none of the world's."""
 
 
 def orientation(affine: np.ndarray) -> np.ndarray:

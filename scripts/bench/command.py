@@ -5,11 +5,8 @@ from __future__ import annotations
 import datetime
 import functools
 import json
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING
 
 from components import __version__, machine
 from components.files import write_text
@@ -19,21 +16,10 @@ from ..data.sample import SAMPLES
 from ..errors import UserError
 from ..hints import Count, Seed
 from ..memory import available, given
-from ..predict.predictor import checked_device
-from . import bundle as training
-from . import image
-from .bundles import config
 from .plan import table as plan_table
-from .session import Row, Session, Settings
-from .tables import tables
-from .works import GROUPS, WORKS, Work, choose, listing, measure
 
-REPEATS, QUICK_REPEATS = 7, 2
-OF_BUNDLE = {
-    "data": "samples a second, and the share of a training's loop that waits for data",
-    "epoch": "an epoch of monai.bundle run training",
-    "image": "the first test image through the bundle's inferer",
-}
+if TYPE_CHECKING:
+    from .session import Row, Settings
 
 
 def bench(
@@ -85,16 +71,22 @@ def bench(
         bundles = [bundle] if bundle is not None else bundle_names("train.json")
         print(plan_table(available() if memory is None else given(memory), bundles).text())
         return 0
+    if bundle is not None:
+        _check_bundle(bundle, dataset_dir)
+    if out is not None:
+        check_new(Path(out))
+
+    from .tables import tables
+    from .works import GROUPS, OF_BUNDLE, WORKS, checked_settings, choose, listing, measure, of_bundle
+
     works, groups = {**WORKS}, {**GROUPS}
     if bundle is not None:
-        works, groups = {**works, **_of_bundle(bundle, dataset_dir)}, {**groups, **OF_BUNDLE}
+        works, groups = {**works, **of_bundle(bundle, dataset_dir)}, {**groups, **OF_BUNDLE}
     if list_:
         print(listing(works, groups))
         return 0
     names = choose(work or (",".join(OF_BUNDLE) if bundle is not None else "kernels,networks"), works, groups)
     settings = checked_settings(repeats, threads, quick, device, seed)
-    if out is not None:
-        check_new(Path(out))
     keep = functools.partial(_write, Path(out), settings) if out is not None else lambda rows: None
     rows = measure({name: works[name] for name in names}, settings, keep)
     for found in tables(rows):
@@ -102,20 +94,6 @@ def bench(
     if quick:
         print("A quick run with tiny networks and inputs: the numbers are meaningless")
     return int(not any("failed" not in row for row in rows))
-
-
-def checked_settings(
-    repeats: int | None, threads: int | None, quick: bool, device: str, seed: int, weights: str | None = None
-) -> Settings:
-    """Settings from the arguments of a command.
-
-    Raises:
-        UserError: if the device is not known or is not there.
-    """
-    repeats = repeats if repeats is not None else QUICK_REPEATS if quick else REPEATS
-    threads = threads if threads is not None else torch.get_num_threads()
-    device = device if device == machine.accelerator() else checked_device(device).type  # such as mps
-    return Settings(seed, bool(quick), device, repeats, threads, weights)
 
 
 def check_new(path: Path) -> None:
@@ -126,25 +104,13 @@ def check_new(path: Path) -> None:
         raise UserError(f"{path} exists already: give another file with --out, or delete it")
 
 
-def _of_bundle(bundle: str, dataset_dir: str | None) -> Mapping[str, Work]:
-    root, content = config(bundle)
-    if dataset_dir is None and root.name not in SAMPLES:
-        raise UserError(f"there is no sample for {root.name}: give its data set with --dataset_dir")
+def _check_bundle(bundle: str, dataset_dir: str | None) -> None:
+    """Raise UserError unless there is the bundle, and a data set for it."""
+    name = find_bundle(bundle).name
+    if dataset_dir is None and name not in SAMPLES:
+        raise UserError(f"there is no sample for {name}: give its data set with --dataset_dir")
     if dataset_dir is not None and not (Path(dataset_dir) / "datalist.json").is_file():
         raise UserError(f"--dataset_dir {dataset_dir}: there is no datalist.json in it")
-    name = str(find_bundle(bundle))
-
-    def folder(session: Session) -> Callable[[], Path]:
-        return lambda: Path(dataset_dir) if dataset_dir is not None else session.sample(root.name)
-
-    def values(session: Session) -> dict[str, Any]:
-        return training.short_training(content, session.settings)
-
-    return {
-        f"data/{root.name}": Work("its data", lambda s: training.measure_data(s, name, folder(s), values(s))),
-        f"epoch/{root.name}": Work("an epoch", lambda s: training.measure_epoch(s, name, folder(s), values(s))),
-        f"image/{root.name}": Work("an image", lambda s: image.measure(s, name, folder(s))),
-    }
 
 
 def _write(path: Path, settings: Settings, rows: list[Row]) -> None:

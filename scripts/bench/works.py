@@ -8,16 +8,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
 
 from components.kernels import operators
+from components.machine import accelerator
 from components.validation import check_choice
 
 from ..errors import reason
+from ..predict.predictor import checked_device
 from ..tables import aligned
-from . import kernels, memory, networks
+from . import bundle as training
+from . import image, kernels, memory, networks
+from .bundles import config
 from .guard import within_memory
 from .session import Row, Session, Settings
 
@@ -51,6 +56,49 @@ WORKS: dict[str, Work] = {
     **MEMORY,
 }
 """By ``group/name``, in the order in which they are measured and shown."""
+OF_BUNDLE = {
+    "data": "samples a second, and the share of a training's loop that waits for data",
+    "epoch": "an epoch of monai.bundle run training",
+    "image": "the first test image through the bundle's inferer",
+}
+REPEATS, QUICK_REPEATS = 7, 2
+
+
+def of_bundle(bundle: str, dataset_dir: str | None) -> dict[str, Work]:
+    """The works of a bundle, in the groups of :data:`OF_BUNDLE`.
+
+    Args:
+        bundle: its name or folder.
+        dataset_dir: its data set; None for the sample.
+    """
+    root, content = config(bundle)
+    name = str(root)
+
+    def folder(session: Session) -> Callable[[], Path]:
+        return lambda: Path(dataset_dir) if dataset_dir is not None else session.sample(root.name)
+
+    def values(session: Session) -> dict[str, Any]:
+        return training.short_training(content, session.settings)
+
+    return {
+        f"data/{root.name}": Work("its data", lambda s: training.measure_data(s, name, folder(s), values(s))),
+        f"epoch/{root.name}": Work("an epoch", lambda s: training.measure_epoch(s, name, folder(s), values(s))),
+        f"image/{root.name}": Work("an image", lambda s: image.measure(s, name, folder(s))),
+    }
+
+
+def checked_settings(
+    repeats: int | None, threads: int | None, quick: bool, device: str, seed: int, weights: str | None = None
+) -> Settings:
+    """Settings from the arguments of a command.
+
+    Raises:
+        UserError: if the device is not known or is not there.
+    """
+    repeats = repeats if repeats is not None else QUICK_REPEATS if quick else REPEATS
+    threads = threads if threads is not None else torch.get_num_threads()
+    device = device if device == accelerator() else checked_device(device).type  # such as mps
+    return Settings(seed, bool(quick), device, repeats, threads, weights)
 
 
 def choose(

@@ -21,12 +21,8 @@ from ..data.dataset import read_json
 from ..data.labelling import IGNORE
 from ..errors import UserError, one_line, root_cause
 from ..hashes import hexdigest
+from .config import SAVING, kind_of
 from .find import find_bundle
-
-PREVIOUS = "previous"
-"""Item of a cascade: the label map of its previous stage."""
-SAVING = ("SaveImaged", "SaveMapd")
-"""Transforms that write maps."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +190,7 @@ class InferenceBundle:
     def _take_over_saving(self) -> list[Product]:
         products = []
         for number, step in enumerate(self._steps("postprocessing")):
-            if step["_target_"].rpartition(".")[2] in SAVING:
+            if kind_of(step) in SAVING:
                 place = f"postprocessing#transforms#{number}"
                 key = self.parser.get_parsed_content(f"{place}#keys")
                 products.append(

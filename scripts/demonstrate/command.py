@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from components import __version__
 from components.files import write_text
 from components.validation import check_choice
@@ -95,6 +93,8 @@ def _result(
     seconds: Mapping[str, Mapping[str, float]],
     override: Mapping[str, Any],
 ) -> dict[str, Any]:
+    import torch
+
     metrics = read_json(folder / "output" / "metrics.json")
     classes = {name: means["strict"] for name, means in metrics["classes"].items()}
     return {

@@ -9,7 +9,6 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 
-from . import kernels, machine, packages, tools
 from .finding import NOTE, OK, PROBLEM, Finding
 
 SIGNS = {OK: "ok", NOTE: "--", PROBLEM: "!!"}
@@ -38,6 +37,8 @@ def doctor(json: bool = False) -> int:
 
 def findings() -> Iterator[Finding]:
     """All findings, topic by topic."""
+    from . import kernels, machine, packages, tools
+
     for module in (packages, machine, kernels, tools):
         yield from module.findings()
 

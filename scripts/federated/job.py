@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
-
-import torch
-from monai.bundle import ConfigParser
 
 from components.files import replacing
 
@@ -44,13 +42,11 @@ class FederatedJob:
     def __init__(
         self, bundle: str, rounds: int, epochs: int, weights: str | None, settings: dict[str, Any] | None
     ) -> None:
-        try:
-            import nvflare  # noqa: F401
-        except ImportError as error:
-            raise UserError("federated training needs NVIDIA FLARE: pip install 'scanseg[federated]'") from error
         self.bundle = find_bundle(bundle, "train.json", "bundle")
         if weights is not None and not Path(weights).is_file():
             raise UserError(f"--weights {weights} does not exist")
+        if importlib.util.find_spec("nvflare") is None:
+            raise UserError("federated training needs NVIDIA FLARE: pip install 'scanseg[federated]'")
         self.rounds, self.epochs, self.weights = rounds, epochs, weights
         # The schedule of the learning rate spans the rounds.
         self.settings = {"max_epochs": rounds * epochs, **(settings or {})}
@@ -67,6 +63,9 @@ class FederatedJob:
         if self.weights is not None:
             shutil.copyfile(self.weights, path)
             return
+        import torch
+        from monai.bundle import ConfigParser
+
         parser = ConfigParser()
         parser.read_config(self.bundle / "configs" / "train.json")
         parser.update({"bundle_root": str(self.bundle), **self.settings})

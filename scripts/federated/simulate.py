@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from components.files import replacing
 
 from ..data.dataset import check_free
@@ -73,6 +71,7 @@ def _checked_sites(sites: Sequence[str]) -> list[Path]:
 
 def _simulate(job: FederatedJob, folders: Sequence[Path], target: Path) -> str:
     """Run FLARE's simulator and write model.pt; returns which round its weights are of, best or last."""
+    import torch
     from nvflare.recipe import SimEnv
     from nvflare.recipe.utils import set_per_site_config
 

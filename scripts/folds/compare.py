@@ -2,46 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
-from tqdm import tqdm
-
-from components.images.endings import kind_of
-from components.metrics import dice
+from typing import TYPE_CHECKING
 
 from ..bundle.find import find_bundle
-from ..data.dataset import read_json
 from ..errors import UserError
-from ..predict import Predictor
-from ..predict.cases import Case
 from ..predict.command import quiet
 from ..tables import aligned
-from .outputs import FoldScores, HeldOut, held_out, label_map, read_folds
-from .postprocess import mean_of
+from .cases import scored_folds
+
+if TYPE_CHECKING:
+    from .pairs import Candidate
+    from .scores import FoldScores
 
 FEWEST = 2
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A bundle to choose from.
-
-    Args:
-        root: its folder.
-        scores: scores of its folds.
-    """
-
-    root: Path
-    scores: FoldScores
-
-    @property
-    def name(self) -> str:
-        """Name of the bundle."""
-        return self.root.name
 
 
 def compare(
@@ -77,10 +52,14 @@ def compare(
     if len({root.name for root in roots}) < len(roots):
         raise UserError("two of the bundles have the same name: give each one once")
     data = Path(dataset_dir) if dataset_dir else roots[0] / "data"
-    found = [
-        Candidate(root, read_folds(Path(output_dir) / root.name if output_dir else root / "output", data))
-        for root in roots
-    ]
+    outputs = [Path(output_dir) / root.name if output_dir else root / "output" for root in roots]
+    for output in outputs:
+        scored_folds(output)
+
+    from .pairs import Candidate, score_pairs
+    from .scores import read_folds
+
+    found = [Candidate(root, read_folds(output, data)) for root, output in zip(roots, outputs, strict=True)]
     _check_alike(found)
     results = {each.name: _dice_of(each.scores) for each in found}
     print(_side_by_side(found))
@@ -99,53 +78,6 @@ def compare(
         print(f"  scanseg predict --bundle {root} --folds all --input SCANS --output LABELS/{root.name}{weights}{more}")
     if more:
         print(f"  scanseg ensemble {' '.join(f'LABELS/{root.name}' for root in chosen)} --output LABELS/both")
-
-
-def score_pairs(
-    candidates: Sequence[Candidate], dataset_dir: Path, device: str | None = None, ckpt_dir: Path | None = None
-) -> dict[tuple[str, str], float]:
-    """Mean Dice of the average of two bundles, for all pairs.
-
-    Args:
-        candidates: the bundles.
-        dataset_dir: the data set.
-        device: as of :class:`scripts.predict.Predictor`.
-        ckpt_dir: folder with the weights of each bundle in ``NAME/fold_k``; None for its own ``models/fold_k``.
-
-    Raises:
-        UserError: if weights are missing, or a bundle has no probabilities.
-    """
-    settings = read_json(candidates[0].root / "configs" / "evaluate.json")
-    regions = settings.get("regions") or [[n] for n in range(1, len(candidates[0].scores.table.class_names) + 1)]
-    values: dict[tuple[str, str], list[list[float]]] = {}
-    for fold, folder in candidates[0].scores.folders.items():
-        predictors = {}
-        for each in candidates:
-            place = {"ckpt_dir": str(ckpt_dir / each.name)} if ckpt_dir else None
-            predictors[each.name] = Predictor(each.root, device=device, folds=[fold], override=place)
-        for case in tqdm(held_out({fold: folder}, dataset_dir), f"fold {fold}", unit="case", disable=None):
-            for names, row in _score_case(case, predictors, regions, settings.get("ignore_label")).items():
-                values.setdefault(names, []).append(row)
-    return {names: float(mean_of(mean_of(np.array(rows)))) for names, rows in values.items()}
-
-
-def _score_case(
-    case: HeldOut, predictors: Mapping[str, Predictor], regions: Sequence[Sequence[int]], ignored: int | None
-) -> dict[tuple[str, str], list[float]]:
-    """Dice of each class, which is a set of labels, for each pair."""
-    image = Case(case.name, kind_of(case.images[0]), case.images, str(case.images[0]))
-    chances = {name: predictor(image, probabilities=True).probabilities for name, predictor in predictors.items()}
-    truth = label_map(case.label)
-    counted = truth != ignored
-    scores = {}
-    for names in itertools.combinations(predictors, 2):
-        mean = sum(chances[name] for name in names).reshape(-1, *truth.shape) / 2
-        overlapping = len(mean) == len(regions)  # no channel for the background
-        masks = mean > 0.5 if overlapping else [mean.argmax(0) == number for number in range(1, len(mean))]
-        scores[names] = [
-            dice(mask[counted], np.isin(truth, region)[counted]) for mask, region in zip(masks, regions, strict=True)
-        ]
-    return scores
 
 
 def _check_alike(found: Sequence[Candidate]) -> None:

@@ -11,16 +11,18 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from components.images.endings import is_image, is_picture, listed
 
-from ..bundle.inference import InferenceBundle
+from ..bundle.find import find_bundle
 from ..errors import UserError
 from ..hints import Port
 from .environment import INSTALL
-from .folder import make_app
 from .kinds import wanted
-from .server import start
+
+if TYPE_CHECKING:
+    from ..bundle.inference import InferenceBundle
 
 
 def label(studies: str, bundles: str, app: str = "label_app", host: str = "127.0.0.1", port: Port = 8000) -> None:
@@ -40,9 +42,16 @@ def label(studies: str, bundles: str, app: str = "label_app", host: str = "127.0
     Example:
         scanseg label --studies studies --bundles msvm_synapse,xlstm_abdomen_mri_3d
     """
-    opened = _opened(bundles)
-    where = _checked_studies(studies, opened)
+    roots = _found(bundles)
+    images = [] if _is_server(studies) else _images_of(Path(studies))
     _check_address(host, port)
+
+    from ..bundle.inference import InferenceBundle
+    from .folder import make_app
+    from .server import start
+
+    opened = [InferenceBundle(root) for root in roots]
+    _check_bundles(opened, studies, images)
     if importlib.util.find_spec("monailabel") is None:
         raise UserError(f"MONAI Label is not installed here: {INSTALL}")
     folder = Path(app).resolve()
@@ -57,28 +66,26 @@ def label(studies: str, bundles: str, app: str = "label_app", host: str = "127.0
             "password: use a network that you trust, or a proxy with TLS",
             file=sys.stderr,
         )
-    start(folder, where, opened, host, port)
+    start(folder, studies if _is_server(studies) else str(Path(studies).resolve()), opened, host, port)
 
 
-def _opened(bundles: str) -> list[InferenceBundle]:
-    names = [name.strip() for name in bundles.split(",") if name.strip()]
-    if not names:
+def _found(bundles: str) -> list[Path]:
+    """Folders of the bundles."""
+    roots = [find_bundle(name.strip()) for name in bundles.split(",") if name.strip()]
+    if not roots:
         raise UserError("--bundles needs the name of a bundle")
-    opened = [InferenceBundle(name) for name in names]
-    if cascades := [bundle.name for bundle in opened if bundle.previous_stage is not None]:
-        raise UserError(f"{cascades[0]} is a cascade, which MONAI Label cannot run: give the bundle in 3d instead")
-    counts = Counter(bundle.name for bundle in opened)
+    counts = Counter(root.name for root in roots)
     if twice := [name for name, count in counts.items() if count > 1]:
         raise UserError(f"--bundles has {twice[0]} twice")
-    return opened
+    return roots
 
 
-def _checked_studies(studies: str, bundles: Iterable[InferenceBundle]) -> str:
-    if studies.startswith(("http://", "https://")):
-        if pictures := [bundle.name for bundle in bundles if bundle.takes_pictures]:
-            raise UserError(f"{pictures[0]} reads pictures, which a DICOMweb server cannot provide: use a folder")
-        return studies
-    folder = Path(studies)
+def _is_server(studies: str) -> bool:
+    return studies.startswith(("http://", "https://"))
+
+
+def _images_of(folder: Path) -> list[Path]:
+    """The images that MONAI Label will find in a folder of studies."""
     if not folder.is_dir():
         raise UserError(f"--studies {folder} is not a folder: give the folder with the images")
     if not os.access(folder, os.W_OK):
@@ -89,10 +96,18 @@ def _checked_studies(studies: str, bundles: Iterable[InferenceBundle]) -> str:
         if found:
             raise UserError(f"--studies {folder} has images in its subfolders only: MONAI Label reads {folder} itself")
         print(f"note: {folder} has no images yet: clients can send them")
-    for bundle in bundles if images else ():
-        if all(is_picture(path) != bundle.takes_pictures for path in images):
-            raise UserError(f"--studies {folder} has no images for {bundle.name}, which needs {wanted(bundle)}")
-    return str(folder.resolve())
+    return images
+
+
+def _check_bundles(bundles: Iterable[InferenceBundle], studies: str, images: list[Path]) -> None:
+    """Raise UserError unless MONAI Label can run each bundle, and on the images that are there."""
+    for bundle in bundles:
+        if bundle.previous_stage is not None:
+            raise UserError(f"{bundle.name} is a cascade, which MONAI Label cannot run: give the bundle in 3d instead")
+        if _is_server(studies) and bundle.takes_pictures:
+            raise UserError(f"{bundle.name} reads pictures, which a DICOMweb server cannot provide: use a folder")
+        if images and all(is_picture(path) != bundle.takes_pictures for path in images):
+            raise UserError(f"--studies {studies} has no images for {bundle.name}, which needs {wanted(bundle)}")
 
 
 def _check_address(host: str, port: int) -> None:

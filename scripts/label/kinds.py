@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from components.images.endings import PICTURES, VOLUMES, is_picture
 
-from ..bundle.inference import InferenceBundle
 from ..errors import UserError
+
+if TYPE_CHECKING:
+    from ..bundle.inference import InferenceBundle
 
 
 def is_slicewise(bundle: InferenceBundle) -> bool:

@@ -16,6 +16,7 @@ from components.images.intensities import unit_range
 from components.images.nifti import write_nifti
 from components.images.orientation import reoriented
 
+from ..bundle.config import kind_of
 from ..bundle.inference import InferenceBundle
 from ..data.labels import remap
 from ..data.output import Output
@@ -121,7 +122,7 @@ def slices(items: Sequence[Mapping[str, str]], bundle: InferenceBundle, folder: 
 def _step(bundle: InferenceBundle, name: str) -> str | None:
     """The id of the step of this kind in the config."""
     steps = bundle.parser.config["preprocessing"]["transforms"]
-    found = (n for n, step in enumerate(steps) if step["_target_"].rpartition(".")[2] == name)
+    found = (n for n, step in enumerate(steps) if kind_of(step) == name)
     place = next(found, None)
     return None if place is None else f"preprocessing#transforms#{place}"
 

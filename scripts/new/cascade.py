@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..bundle.inference import PREVIOUS
-from .derive import Json, kind_of, nodes
+from ..bundle.config import PREVIOUS, Json, kind_of, nodes
 
 SPATIAL = {
     "LoadWholeImaged": None,

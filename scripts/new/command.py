@@ -4,27 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from components.images.endings import NIFTI, ending_of
-
-from ..data.dataset import PARTS
-from ..data.scales import Scale, mixed_scales
 from ..data.work import process_count
 from ..errors import UserError
 from ..hints import Count, Seed
 from ..memory import budget as memory_budget
-from .base import Base, find_base, fitting
-from .configurations import SEVERAL, check_configuration, planned, without_cascade
-from .datafolder import Form
-from .describe import text
-from .making import Maker
-from .measure import Measured, measure
-from .plan import Plan, plan
+from .base import find_base, fitting
+from .names import check_classes, check_name, check_target
 from .presets import preset
-from .short import Budget, seconds
-from .sources import Source, Sources, find_sources
-from .split import split
-from .summary import summarise
-from .write import check_classes, check_name, check_target
 
 
 def new(
@@ -95,19 +81,33 @@ def new(
     check_name(name)
     processes = process_count(processes)
     available, planner = memory_budget(memory), _planner(planner, memory)
-    duration = _duration(budget, step_seconds, configuration)
     parent = Path(out) if out is not None else _default_folder()
     named = find_base(from_)
+    if not Path(data).is_dir():
+        raise UserError(f"--data {data} is not a folder: give the folder of the data set")
+
+    from .configurations import SEVERAL, check_configuration, planned, without_cascade
+    from .describe import text
+    from .making import Maker
+    from .measure import measure
+    from .plan import plan
+    from .short import Budget
+    from .sources import find_sources
+    from .split import split
+    from .suitability import check_folds, check_instances, check_scaled, form_of, is_usable, notes_on
+    from .summary import summarise
+
+    duration = _duration(budget, step_seconds, configuration)
     sources = find_sources(Path(data))
     several = SEVERAL.get(configuration or "", ()) if sources.spatial_dims == 3 else ()
     for target in [f"{name}_{word}" for word in several] or [name]:
         check_target(parent / target, force)
     base, pictures, base_note = fitting(named, sources.spatial_dims)
-    _check_instances(base, sources)
+    check_instances(base, sources)
     check_configuration(configuration, base, sources)
     divided = folds is not None or splits is not None
     if divided:
-        _check_folds(folds, splits, base, sources)
+        check_folds(folds, splits, base, sources)
 
     measured = measure(sources, processes, base.instances)
     looks = {name: facts.look for name, facts in measured.facts.items()}
@@ -132,13 +132,13 @@ def new(
         for target, word in targets.items()
     }
     settings = next(iter(plans.values()))
-    form = _form(base, settings, measured)
+    form = form_of(base, settings, measured)
     if divided and sources.ready and form.slice_axes:
         raise UserError(f"{sources.root} has slices and volumes, which are not divided into folds: give the raw data")
-    ready = sources.ready and not divided and _is_usable(sources, measured, form)
+    ready = sources.ready and not divided and is_usable(sources, measured, form)
     if ready and form.unit:
-        _check_scaled(sources, measured)
-    notes = [*([base_note] if base_note else []), *_notes(sources, measured, cases, settings), *more]
+        check_scaled(sources, measured)
+    notes = [*([base_note] if base_note else []), *notes_on(sources, measured, cases, settings), *more]
     maker = Maker(
         name=name,
         base=base,
@@ -163,6 +163,9 @@ def _duration(budget: str | None, step_seconds: float | None, configuration: str
         if step_seconds is not None:
             raise UserError("--step_seconds needs --budget, the time of the whole training")
         return None
+
+    from .short import seconds
+
     duration = seconds(budget)
     if configuration not in (None, "3d"):
         raise UserError(f"--budget is for one network in 3D or for pictures: leave out --configuration {configuration}")
@@ -185,85 +188,7 @@ def _default_folder() -> Path:
     return here if here.is_dir() and Path("components").is_dir() else Path()
 
 
-def _check_instances(base: Base, sources: Sources) -> None:
-    if not base.instances:
-        return
-    if sources.ready and any(case.instances is None for case in sources.cases):
-        raise UserError(
-            f"{base.folder.name} learns the interior and boundary of objects, but {sources.root} has no instances: "
-            f"start from xlstm_endoscopy for classes"
-        )
-    if not sources.ready and sources.names is not None:
-        raise UserError(
-            f"{base.folder.name} learns the interior and boundary of objects, but {sources.root / 'dataset.json'} "
-            f"names classes: start from xlstm_endoscopy for classes; if the labels number objects, remove the file"
-        )
-
-
-def _check_folds(folds: int | None, splits: str | None, base: Base, sources: Sources) -> None:
-    if folds is not None and splits is not None:
-        raise UserError("give --folds or --splits, not both: the file says how many folds there are")
-    if sources.ready and splits is not None:
-        raise UserError(
-            f"--splits names the cases of a raw data set, but {sources.root} is a dataset_dir: give --folds"
-        )
-    if sources.ready and base.instances:
-        raise UserError(
-            f"folds of instances can only be made from raw data, but {sources.root} is a dataset_dir: give its source"
-        )
-
-
 def _modality(given: str | None) -> str:
     """As the planner knows it: CT in capitals however it was typed."""
     text = (given or "").strip()
     return text.upper() if text.upper() in ("CT", "MR", "MRI") else text
-
-
-def _form(base: Base, settings: Plan, measured: Measured) -> Form:
-    sliced = settings.network == "msvm" and bool(settings.axes)
-    return Form(
-        measured.table,
-        instances=base.instances,
-        slice_axes=settings.axes if sliced else "",
-        unit=settings.normalisation.kind == "minimum-maximum",
-        ignore=measured.labelling.ignore,
-    )
-
-
-def _is_usable(sources: Sources, measured: Measured, form: Form) -> bool:
-    """Whether a dataset_dir can stay as it is."""
-    if any(value != number for value, number in measured.table.items()):
-        return False
-    training = [case for case in sources.cases if case.part == "training"]
-    if sources.spatial_dims == 2:
-        return all(measured.facts[case.name].kind == "uint8" for case in sources.cases)
-    if form.slice_axes and any(1 not in measured.facts[case.name].shape for case in training):
-        return False
-    return all(ending_of(path) in NIFTI for case in sources.cases for path in (*case.images, case.label))
-
-
-def _check_scaled(sources: Sources, measured: Measured) -> None:
-    """Slices that are stored one by one must be scaled already: the range of their volume is not known any more."""
-    for case in sources.cases:
-        low, high = measured.facts[case.name].bounds
-        if case.part == "training" and not 0 <= low <= high <= 1:
-            raise UserError(
-                f"{case.images[0]} has intensities from {low:g} to {high:g}, but slices for MSVM-UNet have to be "
-                f"scaled to 0 … 1, each volume from its minimum to its maximum: give the volumes, or say --modality CT"
-            )
-
-
-def _notes(sources: Sources, measured: Measured, cases: list[Source], settings: Plan) -> list[str]:
-    """What else the user should know of the data and of the bundle."""
-    notes = [*sources.notes, *measured.labelling.notes()]
-    for part in PARTS:
-        facts = [measured.facts[case.name] for case in cases if case.part == part]
-        seen = {value for found in facts for value in found.voxels}
-        missing = [name for name, values in measured.values.items() if seen.isdisjoint(values)]
-        if missing and facts:
-            notes.append(f"no {part} case has {', '.join(missing)}")
-    if sources.spatial_dims == 3:
-        scales = {name: Scale(facts.kind, *facts.bounds) for name, facts in measured.facts.items()}
-        if note := mixed_scales(scales, absolute=settings.normalisation.absolute):
-            notes.append(note)
-    return notes

@@ -10,10 +10,9 @@ import copy
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ..bundle.inference import SAVING
+from ..bundle.config import SAVING, Json, kind_of, nodes
 from .plan import Normalisation, Plan
 
-Json = dict[str, Any]
 GROWN = 2
 """Pixels by which instances are grown back: the published decoding leaves interiors, half of a small object's area."""
 INTENSITIES = ("ScaleIntensityd", "ScaleIntensityRanged", "NormalizeIntensityd", "PerChanneld")
@@ -151,17 +150,6 @@ def _short(values: Sequence[int]) -> int | list[int]:
     return values[0] if len(set(values)) == 1 else list(values)
 
 
-def nodes(value: Any) -> Iterator[Json]:
-    """All dictionaries that say what is to be built, outer ones first."""
-    if isinstance(value, dict):
-        if "_target_" in value:
-            yield value
-        value = list(value.values())
-    if isinstance(value, list):
-        for entry in value:
-            yield from nodes(entry)
-
-
 def _change(node: Json, plan: Plan) -> None:
     kind = kind_of(node)
     if kind == "ScoreWriter" and kind_of(node.get("scoring")) == "OrganScoring":
@@ -201,11 +189,6 @@ def _chains(config: Json) -> Iterator[tuple[str, list[Any]]]:
 def _place(chain: Sequence[Any], *kinds: str) -> int | None:
     """Place of the first transform of one of these kinds."""
     return next((n for n, step in enumerate(chain) if kind_of(step) in kinds), None)
-
-
-def kind_of(step: Any) -> str:
-    """Name of the class of a step; empty for a reference."""
-    return str(step.get("_target_", "")).rpartition(".")[2] if isinstance(step, dict) else ""
 
 
 def _normalise(chain: list[Any], plan: Plan, trained: bool) -> None:

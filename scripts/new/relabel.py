@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..bundle.config import Json, kind_of, nodes
 from ..data.labelling import Labelling
-from .derive import Json, kind_of, nodes
 
 REGIONS = {"regions": "@regions"}
 IGNORED = {"ignore_label": "@ignore_label"}

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,6 @@ from components.files import write_text
 
 from ..bundle.find import ROOT
 from ..data.dataset import new_folder, old_name, read_json
-from ..data.labels import CLASSES
-from ..errors import UserError
 from .base import Base
 from .cascade import add_previous, add_previous_channels
 from .configurations import previous_stage
@@ -24,7 +21,6 @@ from .plan import Plan
 from .relabel import relabel, relabel_metadata
 from .summary import Measurement
 
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 SLICES = "xlstm_abdomen_mri_3d/configs/2d.json"
 """What makes a bundle for volumes one for their slices, below the folder of the bundles."""
 INLINE = 110
@@ -34,36 +30,6 @@ The terms of the data are not known to the program that made this bundle. Before
 that were trained with it, state here what the data are, who owns them, under which terms they may be used, and whether
 what is made from them may be passed on. Until then assume that neither the data nor such weights may be passed on.
 """
-
-
-def check_name(name: str) -> None:
-    """Raise UserError unless a name can be that of a bundle."""
-    if not NAME.fullmatch(name):
-        raise UserError(
-            f"{name!r} cannot be the name of a bundle: letters, digits and underscores are allowed, and a letter first"
-        )
-    if "_v" in name:
-        raise UserError(
-            f"{name!r} cannot be the name of a bundle: MONAI takes what follows '_v' for a version; write it without"
-        )
-    if name in CLASSES:
-        raise UserError(f"{name!r} is a bundle of scanseg: choose another name")
-
-
-def check_classes(names: Iterable[str], data: Path) -> None:
-    """Raise UserError where MONAI would take the name of a class in a config for a reference or an expression."""
-    for name in names:
-        if name.startswith(("$", "@", "%")) or "#" in name or "::" in name:
-            raise UserError(
-                f"{data} has a class {name!r}, whose name means something else in MONAI's configs: rename it, without "
-                f"# and ::, and without $, @ or % at its beginning"
-            )
-
-
-def check_target(target: Path, force: bool) -> None:
-    """Raise UserError if the folder exists and is not to make room."""
-    if (target.exists() or target.is_symlink()) and not force:
-        raise UserError(f"{target} exists: choose another name, or rename the old one with --force")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from components.data.items import inference_items
+from components.datalist import inference_items
 from components.files import case_name
 from components.images.endings import PICTURES, VOLUMES, is_data_file, is_image, kind_of, left_out, listed
 from components.images.stacks import is_stack, spacing_file
@@ -57,8 +57,6 @@ def find_cases(source: Path, ignore: Path | None = None) -> tuple[list[Case], li
     Raises:
         UserError: if there is nothing.
     """
-    if not source.exists():
-        raise UserError(f"--input {source} does not exist: give an image, a DICOM series or a folder of them")
     root = source if source.is_dir() else source.parent
     channels: dict[Path, tuple[Path, ...]] = {}
     if source.is_dir() and (source / "datalist.json").is_file():
@@ -111,6 +109,11 @@ def distinct(cases: Sequence[Case]) -> list[Case]:
             break
         cases = longer(cases, {name for name, times in taken.items() if times > 1})
     return cases
+
+
+def of_volume(case: Case, volume: int) -> Case:
+    """A case of one volume of a DICOM series that holds several; any other case as it is."""
+    return replace(case, name=f"{case.name}_volume{volume}", volume=volume) if case.kind == "dicom" else case
 
 
 def _with_folders(cases: list[Case], taken: set[str]) -> list[Case]:

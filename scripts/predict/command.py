@@ -6,27 +6,19 @@ import logging
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from tqdm import tqdm
-
 from components.validation import check_choice
 
-from ..bundle.inference import InferenceBundle
-from ..errors import UserError, one_line, root_cause
+from ..bundle.find import find_bundle
+from ..errors import UserError
 from ..hints import Count
-from . import dicom, record
-from .cases import Case, find_cases
-from .nnunet import by_channels, write_description
-from .predictor import Predictor
-from .ranks import Ranks
-from .reading import load_case
-from .writing import FORMATS, Wanted, write_prediction
+
+FORMATS = ("nii.gz", "nii", "nrrd", "mha")
+"""Formats of label maps of volumes."""
 
 
 def predict(
@@ -89,9 +81,20 @@ def predict(
     """
     if format is not None:
         check_choice("format", format, FORMATS)
-    ranks = Ranks.of_environment()
     source, folder = Path(input), Path(output)
     _check_folders(source, folder)
+    find_bundle(bundle)
+
+    from ..bundle.inference import InferenceBundle
+    from . import dicom, record
+    from .cases import find_cases, of_volume
+    from .nnunet import by_channels, write_description
+    from .predictor import Predictor
+    from .ranks import Ranks
+    from .segmenting import own_gpu, refuse_overwriting, segment_cases
+    from .writing import Wanted
+
+    ranks = Ranks.of_environment()
     with quiet():
         opened = InferenceBundle(bundle, override)
         if format and opened.takes_pictures:
@@ -102,7 +105,7 @@ def predict(
         if volume is not None:
             if not any(case.kind == "dicom" for case in cases):
                 raise UserError(f"--volume is for DICOM series, but --input {source} has none")
-            cases = [_with_volume(case, volume) for case in cases]
+            cases = [of_volume(case, volume) for case in cases]
         wanted = Wanted(format, save_probabilities, dicom_seg, overlay, nnunet_names)
         if nnunet_names and len(endings := sorted({wanted.ending(case) for case in cases})) > 1:
             raise UserError(
@@ -113,12 +116,12 @@ def predict(
             dicom.library("highdicom")
             if not any(case.kind == "dicom" for case in cases):
                 raise UserError(f"--dicom-seg needs DICOM series, but --input {source} has none")
-        predictor = Predictor(opened, weights, device or _own_gpu(ranks), tta=tta, amp=amp, folds=folds)
+        predictor = Predictor(opened, weights, device or own_gpu(ranks), tta=tta, amp=amp, folds=folds)
         settings = record.Settings.of(predictor)
         cases = ranks.share(cases)
         states = {case.name: record.state(folder, case, wanted.files(case, opened), settings) for case in cases}
         if not overwrite:
-            _refuse_overwriting(folder, states)
+            refuse_overwriting(folder, states)
         if ranks.rank == 0:
             for note in notes:
                 print(note, file=sys.stderr)
@@ -127,63 +130,11 @@ def predict(
                 record.write_labels(folder, opened.heads, overwrite, record.CHANNELS)
             if nnunet_names:
                 write_description(folder, opened, wanted.ending(cases[0]), overwrite)
-        counts = _run(predictor, cases, states, folder, wanted, settings, ranks)
+        counts = segment_cases(predictor, cases, states, folder, wanted, settings, ranks)
     total = ranks.total(counts)
     if ranks.rank == 0:
         print(_summary(total, folder))
     return 1 if total["failed"] else 0
-
-
-def _run(
-    predictor: Predictor,
-    cases: Sequence[Case],
-    states: Mapping[str, str],
-    folder: Path,
-    wanted: Wanted,
-    settings: record.Settings,
-    ranks: Ranks,
-) -> Counter[str]:
-    counts: Counter[str] = Counter(done=0, skipped=0, failed=0)
-    bundle = predictor.bundle
-    # The bar is for people: it stays away where stderr is no terminal.
-    with tqdm(total=len(cases), desc=bundle.name, unit="case", disable=True if ranks.rank else None) as bar:
-        for case in cases:
-            bar.set_postfix_str(case.name)
-            names = wanted.files(case, bundle)
-            if states[case.name] == record.DONE:
-                counts["skipped"] += 1
-            else:
-                try:
-                    loaded = load_case(case, bundle)
-                    if "segmentation" in names:
-                        dicom.check_source(loaded.dicom)
-                    prediction = predictor.segment(case, loaded, wanted.probabilities)
-                    record.begin(folder, case, names, settings)
-                    write_prediction(folder, names, prediction, loaded, bundle, settings.weights_sha256)
-                    counts["done"] += 1
-                except Exception as error:  # one case must not end the others
-                    counts["failed"] += 1
-                    with tqdm.external_write_mode(file=sys.stderr):
-                        print(f"failed: {case.name}: {_reason(error)}", file=sys.stderr)
-            bar.update()
-    return counts
-
-
-def _with_volume(case: Case, volume: int) -> Case:
-    return replace(case, name=f"{case.name}_volume{volume}", volume=volume) if case.kind == "dicom" else case
-
-
-def _reason(error: BaseException) -> str:
-    error = root_cause(error)
-    told = one_line(error)
-    if isinstance(error, torch.cuda.OutOfMemoryError):
-        torch.cuda.empty_cache()
-        return "the GPU has too little memory: give --device cpu, or --override \"{'sw_batch_size': 1}\""
-    if isinstance(error, MemoryError):
-        return f"there is not enough memory: {told}"
-    if isinstance(error, UserError) or (isinstance(error, OSError) and error.errno is not None):
-        return told
-    return f"unexpected {type(error).__name__}: {told}"
 
 
 def _summary(counts: Counter[str], folder: Path) -> str:
@@ -191,30 +142,12 @@ def _summary(counts: Counter[str], folder: Path) -> str:
 
 
 def _check_folders(source: Path, folder: Path) -> None:
+    if not source.exists():
+        raise UserError(f"--input {source} does not exist: give an image, a DICOM series or a folder of them")
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--output {folder} is a file, but a folder is needed")
     if source.is_dir() and source.resolve() == folder.resolve():
         raise UserError(f"--output {folder} is also the input: give another folder")
-
-
-def _own_gpu(ranks: Ranks) -> str | None:
-    """The GPU of this process, where several share the machine."""
-    count = torch.cuda.device_count()
-    return f"cuda:{ranks.local % count}" if ranks.count > 1 and count else None
-
-
-def _refuse_overwriting(folder: Path, states: Mapping[str, str]) -> None:
-    why = {
-        record.CHANGED: "made from another image, or with other weights or settings",
-        record.FOREIGN: "not made by this command",
-    }
-    for kind, reason in why.items():
-        if found := [name for name, state in states.items() if state == kind]:
-            more = f" and {len(found) - 1} others" if len(found) > 1 else ""
-            raise UserError(
-                f"{folder} has results of {found[0]}{more} that were {reason}: "
-                "give another --output, or --overwrite to replace them"
-            )
 
 
 @contextmanager

@@ -20,7 +20,8 @@ from components.images.exif import stored
 from components.images.grid import check_same_grid, label_image
 from components.inferers import MirrorInferer
 
-from ..bundle.inference import PREVIOUS, InferenceBundle, load_ensemble
+from ..bundle.config import PREVIOUS
+from ..bundle.inference import InferenceBundle, load_ensemble
 from ..errors import UserError
 from .cases import Case, find_cases
 from .reading import Given, Loaded, load_case

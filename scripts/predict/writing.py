@@ -20,13 +20,12 @@ from components.images.volumes import ITK_TO_NIFTI, simple_itk
 from ..bundle.inference import InferenceBundle
 from ..errors import UserError
 from .cases import Case
+from .command import FORMATS
 from .dicom import write_segmentation
 from .overlay import write_overlay
 from .predictor import Prediction
 from .reading import Loaded
 
-FORMATS = ("nii.gz", "nii", "nrrd", "mha")
-"""Formats of label maps of volumes."""
 OF_ITK = {".nrrd": "nrrd", ".nhdr": "nrrd", ".mha": "mha", ".mhd": "mha"}
 """Formats of label maps by the ending of the image; all others get the first of FORMATS."""
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import UserError
+from ..folds.cases import ScoredCase
 from .charts import Chart, Level, Mark, chart
-from .results import ScoredCase
 from .volume import read_labels
 
 SIZES = {

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from ..errors import UserError
+from ..folds.cases import ScoredCase
 from .pictures import Slices, draw
 from .ranking import case_means, ranked
-from .results import Results, ScoredCase
+from .results import Results
 from .scores import Column
 from .volume import Volume, read_volume
 

@@ -8,30 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.data import prediction_path
-from components.files import case_name
-
-from ..data.dataset import files_of, read_json
+from ..data.dataset import read_json
 from ..data.labelling import recorded
 from ..errors import UserError
-from ..folds.outputs import held_out
-
-
-@dataclass(frozen=True)
-class ScoredCase:
-    """Files of a test case.
-
-    Args:
-        name: name of the case.
-        image: the image.
-        label: the ground truth, or None.
-        prediction: where the prediction is, or should be.
-    """
-
-    name: str
-    image: Path
-    label: Path | None
-    prediction: Path
+from ..folds.cases import ScoredCase, scored_cases
 
 
 @dataclass(frozen=True)
@@ -107,14 +87,17 @@ def read_results(output_dir: Path, dataset_dir: Path | None) -> Results:
         for name in ("training", "evaluation")
         if (output_dir / f"{name}.json").is_file()
     }
+    record, cases = {}, []
+    if dataset_dir is not None:
+        fold, lists = _fold(runs), read_json(dataset_dir / "datalist.json")
+        cases = scored_cases(output_dir, dataset_dir, fold) if fold is not None or "test" in lists else []
+        record = read_json(path) if (path := dataset_dir / "dataset.json").is_file() else {}
     return Results(
         metrics=summary,
         scores=read_csv(output_dir / "metrics.csv"),
         history=read_csv(history),
-        dataset=read_json(dataset_dir / "dataset.json")
-        if dataset_dir and (dataset_dir / "dataset.json").is_file()
-        else {},
-        cases=_cases(output_dir, dataset_dir, _fold(runs)) if dataset_dir else [],
+        dataset=record,
+        cases=cases,
         runs=runs,
     )
 
@@ -131,16 +114,3 @@ def _fold(runs: Mapping[str, Any]) -> int | None:
     """The fold whose held-out cases the evaluation scored; None if it scored the test cases."""
     changes = (runs.get("evaluation", {}).get("command") or {}).get("changes", [])
     return next((change["used"] for change in changes if change["id"] == "fold"), None)
-
-
-def _cases(output_dir: Path, dataset_dir: Path, fold: int | None) -> list[ScoredCase]:
-    if fold is not None:
-        found = held_out({fold: output_dir}, dataset_dir)
-        return [ScoredCase(case.name, case.images[0], case.label, case.prediction) for case in found]
-    cases = []
-    for item in read_json(dataset_dir / "datalist.json").get("test", []):
-        first = files_of(item["image"])[0]  # of the channels
-        image, name = dataset_dir / first, case_name(first)
-        label = dataset_dir / item["label"] if "label" in item else None
-        cases.append(ScoredCase(name, image, label, prediction_path(output_dir, image)))
-    return cases

@@ -12,7 +12,7 @@ from components.images.endings import is_volume
 
 from ..data.reading import read_nifti, read_picture
 from ..errors import UserError
-from .results import ScoredCase
+from ..folds.cases import ScoredCase
 
 WINDOWS = {"CT": (-125.0, 275.0)}
 """Intensities shown as black and white; pictures of 8 bits are shown as they are, all others from their 1st to their
@@ -134,15 +134,16 @@ def read_volume(case: ScoredCase, modality: str = "", ignore: int | None = None)
     """
     if not case.prediction.is_file():
         raise UserError(f"there is no {case.prediction}: run inferring first")
-    image, spacing = _read(case.image)
-    eight_bits = not is_volume(case.image) and image.dtype == np.uint8
+    image_file = case.images[0]
+    image, spacing = _read(image_file)
+    eight_bits = not is_volume(image_file) and image.dtype == np.uint8
     return Volume(
         case.name,
         image if eight_bits else grey_levels(image, modality),
         None if case.label is None else read_labels(case.label, image.shape[:3]),
         read_labels(case.prediction, image.shape[:3]),
         spacing,
-        flat=not is_volume(case.image),
+        flat=not is_volume(image_file),
         ignore=ignore,
     )
 

@@ -14,7 +14,7 @@ from ..bundle.find import INSTALLED, ROOT, find_bundle
 from ..data.dataset import read_json
 from ..errors import UserError
 from ..hints import Count
-from .folds import Plan, evaluate_folds, train_folds
+from .cross_validation import Plan, evaluate_folds, train_folds
 from .monai_command import CONFIGS, from_here, monai_command, typed
 
 

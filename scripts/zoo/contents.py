@@ -50,6 +50,36 @@ class Weights:
 
 
 @dataclass(frozen=True)
+class Target:
+    """A bundle to be checked.
+
+    Args:
+        name: name of the bundle.
+        root: its folder.
+        own: whether it has no components of its own, as the bundles of the checkout, and uses those of this scanseg.
+        packed: whether it is a zip or was one, with the hashes of its files; a bundle that was copied to be changed, or
+            that ``new`` made, has components without them.
+        trusted: whether the user vouches for components that are not those of this scanseg.
+    """
+
+    name: str
+    root: Path
+    own: bool
+    packed: bool
+    trusted: bool = False
+
+    @property
+    def components(self) -> Path:
+        """Folder of the components that the bundle uses."""
+        return ROOT / "components" if self.own else self.root / "components"
+
+    @property
+    def configs(self) -> list[Path]:
+        """The JSON configs but the metadata."""
+        return [path for path in sorted((self.root / "configs").glob("*.json")) if path.name != "metadata.json"]
+
+
+@dataclass(frozen=True)
 class Content:
     """All that a zip holds.
 

@@ -7,7 +7,6 @@ import configparser
 import logging
 import logging.handlers
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..data.dataset import read_json
@@ -15,7 +14,7 @@ from ..errors import UserError
 from ..hashes import hexdigest
 from ..weights.pickles import printable
 from .archive import SUMS, changed
-from .contents import CODE, KINDS, MODEL, ORIGIN, ROOT, check_trained, check_versions, module_version, required
+from .contents import CODE, KINDS, MODEL, ORIGIN, ROOT, Target, check_trained, check_versions, module_version, required
 from .lint import lint_config, lint_metadata
 from .weights import check_weights
 
@@ -27,36 +26,6 @@ FILES = (
 STREAMS = ("sys.stdout", "sys.stderr")
 GENERATED = ("data/", "models/", "output/", "components/")
 """Folders that hold other things than sources, or have their own check."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """A bundle to be checked.
-
-    Args:
-        name: name of the bundle.
-        root: its folder.
-        own: whether it has no components of its own, as the bundles of the checkout, and uses those of this scanseg.
-        packed: whether it is a zip or was one, with the hashes of its files; a bundle that was copied to be changed, or
-            that ``new`` made, has components without them.
-        trusted: whether the user vouches for components that are not those of this scanseg.
-    """
-
-    name: str
-    root: Path
-    own: bool
-    packed: bool
-    trusted: bool = False
-
-    @property
-    def components(self) -> Path:
-        """Folder of the components that the bundle uses."""
-        return ROOT / "components" if self.own else self.root / "components"
-
-    @property
-    def configs(self) -> list[Path]:
-        """The JSON configs but the metadata."""
-        return [path for path in sorted((self.root / "configs").glob("*.json")) if path.name != "metadata.json"]
 
 
 def check_files(target: Target) -> None:

@@ -19,8 +19,7 @@ from components.validation import check_choice
 from ..bundle.find import find_bundle
 from ..errors import UserError
 from .archive import SUMS, Unsafe, check_zip, unpack
-from .contents import MODEL, ROOT, bundle_names
-from .static_checks import CHECKS, Target
+from .contents import MODEL, ROOT, Target, bundle_names
 
 SCHEMA = Path(__file__).with_name("meta_schema_20240725.json")
 HERE = Path(__file__).parent
@@ -127,6 +126,9 @@ def check_bundle(
             return
         if target.endswith(".zip"):
             yield Result("zip", "ok")
+
+        from .static_checks import CHECKS
+
         sound = True
         for name, check in CHECKS.items():
             if (name == "sums" and not found.packed) or (name == "code" and found.own):

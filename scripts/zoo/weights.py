@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from ..errors import UserError
-from ..weights.files import sniff
+from ..weights.formats import sniff
 from ..weights.pickles import analyse_file, printable
 
 
@@ -28,6 +26,8 @@ def check_weights(path: Path) -> None:
     kind = sniff(path)
     if kind != "torch zip":
         raise UserError(f"{path} is a {kind} file: save the state dict with torch.save of PyTorch 1.6 or newer")
+    import torch
+
     words = analyse_file(path).words()
     try:
         unsafe = torch.serialization.get_unsafe_globals_in_checkpoint(str(path))

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import re
 import subprocess
@@ -37,6 +38,73 @@ def test_every_command_has_help_with_an_example(path, command, capsys):
     assert "\n" not in command.summary
 
 
+WRONG = {
+    "bench": ["--bundle", "nowhere"],
+    "bundle copy": ["nowhere"],
+    "data prepare": ["msvm_acdc", "--source", "nowhere", "--out", "{out}"],
+    "data check": ["nowhere"],
+    "label": ["--studies", "nowhere", "--bundles", "msvm_acdc"],
+    "run": ["training", "nowhere"],
+    "predict": ["--bundle", "msvm_acdc", "--input", "nowhere", "--output", "{out}"],
+    "new": ["name", "--from", "msvm_acdc", "--data", "nowhere"],
+    "demonstrate": ["nowhere"],
+    "federated simulate": ["msvm_acdc", "--sites", "nowhere,nowhere", "--out", "{out}"],
+    "federated export": ["nowhere", "--out", "{out}"],
+    "report": ["--output_dir", "nowhere"],
+    "ensemble": ["nowhere", "nowhere", "--output", "{out}"],
+    "postprocess": ["nowhere"],
+    "compare": ["nowhere", "nowhere"],
+    "weights convert": ["--bundle", "msvm_acdc", "--checkpoint", "nowhere", "--out", "{out}/model.pt"],
+    "weights inspect": ["nowhere"],
+    "zoo verify": ["nowhere"],
+    "zoo fetch": ["msvm_acdc", "--index", "nowhere"],
+    "zoo index": ["--index", "nowhere"],
+}
+"""For each command words that name something that is not there."""
+WATCH = """
+import contextlib, io, json, sys
+from scripts.cli import main
+
+found = []
+for line in json.load(sys.stdin):
+    told, before = io.StringIO(), set(sys.modules)
+    with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
+        status = main(line)
+    heavy = [name for name in ("torch", "monai") if name in sys.modules.keys() - before]
+    found.append([line, status, heavy, told.getvalue()])
+json.dump(found, sys.stdout)
+"""
+
+
+@pytest.fixture(scope="module")
+def answered(tmp_path_factory):
+    """What each command answers to ``--help`` and to wrong words in one fresh process, and what that imports."""
+    folder = tmp_path_factory.mktemp("answered")
+    lines = [[*path, "--help"] for path, _ in commands(COMMANDS)]
+    lines += [[*path.split(), *(word.format(out=folder / "out") for word in words)] for path, words in WRONG.items()]
+    done = subprocess.run(
+        [sys.executable, "-c", WATCH],
+        input=json.dumps(lines),
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        timeout=HANG,
+        check=True,
+    )
+    return {tuple(line): (status, heavy, told) for line, status, heavy, told in json.loads(done.stdout)}
+
+
+@pytest.mark.parametrize("path", [path for path, _ in commands(COMMANDS)], ids=" ".join)
+def test_help_and_wrong_words_are_answered_without_pytorch(answered, path):
+    """PyTorch and MONAI take seconds to import."""
+    mine = {line: answer for line, answer in answered.items() if line[: len(path)] == path}
+    assert len(mine) == 1 + (" ".join(path) in WRONG)
+    for line, (status, heavy, told) in mine.items():
+        assert status == (0 if "--help" in line else 2), told
+        assert heavy == [], line
+
+
 @pytest.mark.parametrize("words", [[], ["--help"], ["-h"]])
 def test_program_lists_its_commands(run, words):
     done = run(*words)
@@ -61,7 +129,7 @@ def test_program_lists_its_commands(run, words):
         (["data", "sample", "a", "b", "c"], "unexpected argument c"),
         (["data", "sample", "--bundle", "msvm_synaps", "--out", "x"], "did you mean 'msvm_synapse'?"),
         (["data", "sample", "--bundle", "42", "--out", "x"], "unknown bundle '42'. Valid: msvm_synapse"),
-        (["report", "--output_dir", "nowhere"], "nowhere has neither metrics.json nor history.csv"),
+        (["report", "--output_dir", "nowhere"], "--output_dir nowhere is not a folder"),
         (["report", "--output_dir", "x", "--slices", "many"], "--slices needs a whole number from 1 on, not 'many'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -132,7 +200,7 @@ def test_characters_that_the_output_cannot_have(words, encoding):
 
 def test_debug_shows_the_traceback():
     """An error that leaves ``main`` is Python's to show."""
-    with pytest.raises(UserError, match="nowhere has neither"):
+    with pytest.raises(UserError, match="nowhere is not a folder"):
         main(["report", "--debug", "--output_dir", "nowhere"])
 
 

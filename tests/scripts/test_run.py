@@ -156,7 +156,8 @@ def test_a_signal_is_passed_on():
         "signal.pause()"
     )
     script = (
-        f"from scripts.run.folds import wait_for; raise SystemExit(wait_for([{sys.executable!r}, '-c', {child!r}]))"
+        "from scripts.run.cross_validation import wait_for; "
+        f"raise SystemExit(wait_for([{sys.executable!r}, '-c', {child!r}]))"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=ROOT) as process:
         assert process.stdout.readline() == b"on\n"

@@ -81,7 +81,7 @@ def test_bundle_of_ones_own(tmp_path, capsys, monkeypatch):
         return []
 
     for name in ("training.measure_data", "training.measure_epoch", "image.measure"):
-        monkeypatch.setattr(f"scripts.bench.command.{name}", record)
+        monkeypatch.setattr(f"scripts.bench.works.{name}", record)
     (tmp_path / "datalist.json").write_text("{}")
     assert main(["bench", "--bundle", "msvm_acdc", "--dataset_dir", str(tmp_path)]) == 1
     assert len(asked) == 3

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from scripts.cli import main
-from scripts.folds import compare
+from scripts.folds import pairs
 from scripts.predict.predictor import Prediction
 from tests.bundles.workflow import ROOT
 from tests.scripts.folds.cross_validation import AFFINE, write_folds
@@ -40,7 +40,7 @@ TRUTHS = {name: np.random.default_rng(n).integers(0, 3, (6, 5, 4), np.uint8) for
 @pytest.fixture
 def line(tmp_path, monkeypatch):
     """A command line for two bundles that are wrong at different places."""
-    monkeypatch.setattr(compare, "Predictor", Wrong)
+    monkeypatch.setattr(pairs, "Predictor", Wrong)
     for name, slices in SLICES.items():
         shutil.copytree(ROOT / "bundles" / "xlstm_hippocampus_mri_3d" / "configs", tmp_path / name / "configs")
         folds = [{}, {}]

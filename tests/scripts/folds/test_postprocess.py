@@ -11,7 +11,8 @@ from skimage.measure import label as components_of
 
 from scripts.bundle.inference import InferenceBundle
 from scripts.cli import main
-from scripts.folds.postprocess import LARGEST, largest
+from scripts.folds.largest import largest
+from scripts.folds.postprocess import LARGEST
 from tests.bundles.workflow import ROOT
 from tests.scripts.folds.cross_validation import write_folds
 

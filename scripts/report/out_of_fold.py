@@ -1,4 +1,4 @@
-"""The report over the folds of a cross-validation."""
+"""The results of all folds of a cross-validation, for the report."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from pathlib import Path
 from components.files import write_text
 
 from ..data.dataset import read_json
-from ..folds.outputs import held_out, read_folds
 from ..tables import aligned
-from .results import Results, ScoredCase, read_csv
+from .results import Results, read_csv
 from .scores import Column
 
 FOLDER = "out_of_fold"
@@ -25,20 +24,21 @@ def fold_results(output_dir: Path, dataset_dir: Path | None) -> Results:
         dataset_dir: the data set, for the pictures and to check the cases; None for neither.
 
     Raises:
-        UserError: as of :func:`scripts.folds.outputs.read_folds`.
+        UserError: as of :func:`scripts.folds.scores.read_folds`.
     """
+    from ..folds.scores import read_folds  # with the metrics, which need PyTorch
+
     scores = read_folds(output_dir, dataset_dir)
     summary, folder = scores.summary, output_dir / FOLDER
     write_text(folder / "metrics.csv", scores.table.csv())
     write_text(folder / "metrics.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
-    cases = held_out(scores.folders, dataset_dir) if dataset_dir is not None else []
     record = dataset_dir / "dataset.json" if dataset_dir is not None else None
     return Results(
         metrics=summary,
         scores=read_csv(folder / "metrics.csv"),
         history=[],
         dataset=read_json(record) if record is not None and record.is_file() else {},
-        cases=[ScoredCase(case.name, case.images[0], case.label, case.prediction) for case in cases],
+        cases=[] if dataset_dir is None else scores.cases(dataset_dir),
         runs={},
     )
 

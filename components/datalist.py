@@ -1,15 +1,15 @@
-"""What a bundle reads from a dataset_dir."""
+"""The lists of a dataset_dir, ``datalist.json``: what a bundle reads."""
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from monai.data import load_decathlon_datalist
-
-from ..files import case_name
-from ..images.endings import is_image, is_volume, listed
+from .files import case_name
+from .images.endings import is_image, is_volume, listed
 
 
 def split_items(
@@ -80,11 +80,31 @@ def _previous(item: dict[str, Any], previous_dir: str) -> str:
 
 
 def _listed(dataset_dir: str, split: str) -> list[dict[str, Any]]:
+    """The items of a list with the paths of their files, as MONAI's ``load_decathlon_datalist`` gives them.
+
+    MONAI takes seconds to import, and reads the file in the encoding of the system.
+    """
     path = Path(dataset_dir) / "datalist.json"
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist: give a dataset_dir that has it, as `scanseg data prepare` makes one")
     try:
-        return load_decathlon_datalist(str(path), data_list_key=split, base_dir=str(dataset_dir))
-    except IndexError:  # MONAI looks at the first test item, also where there is none
-        return []
+        lists = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid JSON: {error}") from error
+    if split not in lists:
+        raise ValueError(f"{path} has no list {split}: it has {', '.join(lists) or 'none'}")
+    items = [{"image": item} if isinstance(item, str) else item for item in lists[split]]
+    return [{key: _found(dataset_dir, key, value) for key, value in item.items()} for item in items]
+
+
+def _found(dataset_dir: str, key: str, value: Any) -> Any:
+    """An entry of an item: paths are taken from the data set, other values stay as they are."""
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return [_found(dataset_dir, key, each) for each in value]
+    if not isinstance(value, str):
+        return value
+    path = os.path.normpath(os.path.join(dataset_dir, value))
+    return path if key in ("image", "label") or os.path.exists(path) else value
 
 
 def fold_numbers(dataset_dir: str, wanted: Sequence[int] = ()) -> list[int]:

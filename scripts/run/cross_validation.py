@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.datalist import fold_numbers
+
 from ..arguments import PROGRAM
 from ..data.dataset import read_json
 from ..errors import UserError
@@ -47,8 +49,6 @@ def folds_of(text: str, dataset_dir: Path) -> list[int]:
         UserError: if the data set has no list, or ``text`` is neither.
         ValueError: if the data set has no folds or not these.
     """
-    from components.data.items import fold_numbers  # imports MONAI, which takes seconds
-
     if not (dataset_dir / "datalist.json").is_file():
         raise UserError(f"dataset_dir {dataset_dir} has no datalist.json: give another --dataset_dir")
     if text.strip() == "all":

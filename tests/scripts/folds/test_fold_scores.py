@@ -11,7 +11,8 @@ import pytest
 from components.metrics import LabelScoring
 from scripts.cli import main
 from scripts.errors import UserError
-from scripts.folds.outputs import fold_folders, read_folds
+from scripts.folds.cases import fold_folders
+from scripts.folds.scores import read_folds
 from scripts.report.results import read_results
 from tests.scripts.folds.cross_validation import write_folds
 

@@ -3,8 +3,9 @@
 import json
 
 import pytest
+from monai.data import load_decathlon_datalist
 
-from components.data import split_items
+from components.datalist import split_items
 
 
 def written(folder, **lists):
@@ -20,6 +21,29 @@ def names(folder, split, fold=None):
     items = split_items(folder, split, fold)
     assert all(item.keys() == {"image", "label"} for item in items)
     return [item["image"].rpartition("/")[2].removesuffix(".nii") for item in items]
+
+
+def test_items_are_those_that_monai_reads(tmp_path):
+    (tmp_path / "instances").mkdir()
+    (tmp_path / "instances" / "a.png").touch()
+    item = {"image": ["images/../a_0.nii", "a_1.nii"], "label": "/elsewhere/a.nii", "instances": "instances/a.png"}
+    lists = {"training": [item | {"modality": "CT", "weight": 2, "box": [1, 2]}], "test": ["t/ü.nii"], "validation": []}
+    (tmp_path / "datalist.json").write_text(json.dumps(lists))
+    for split in ("training", "test"):
+        wanted = load_decathlon_datalist(str(tmp_path / "datalist.json"), True, split, str(tmp_path))
+        assert split_items(str(tmp_path), split) == wanted
+    assert split_items(str(tmp_path), "validation") == []
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(None, "does not exist"), ("{", "is not valid JSON"), ('{"training": []}', "has no list test: it has training")],
+)
+def test_a_list_that_cannot_be_read_is_told(content, told, tmp_path):
+    if content is not None:
+        (tmp_path / "datalist.json").write_text(content)
+    with pytest.raises(ValueError, match=rf"datalist\.json {told}"):
+        split_items(str(tmp_path), "test")
 
 
 FOLDS = {"a": {"fold": 0}, "b": {"fold": 1}, "c": {"fold": 0}, "always": {}}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import re
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,16 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from components.data import prediction_path, split_items
-from components.files import case_name
-from components.images.reading import read
 from components.metrics import ScoreTable, Scoring
 
-from ..data.dataset import files_of, read_json
-from ..data.reading import naming
+from ..data.dataset import read_json
 from ..errors import UserError
-
-FOLDER = re.compile(r"fold_(\d+)")
+from .cases import ScoredCase, scored_cases, scored_folds
 
 
 class Recorded(Scoring):
@@ -40,25 +35,6 @@ class Recorded(Scoring):
 
 
 @dataclass(frozen=True)
-class HeldOut:
-    """A case of a fold.
-
-    Args:
-        name: name of the case.
-        fold: the fold that it is held out of.
-        images: the image, a file for each channel or one.
-        label: the ground truth.
-        prediction: where the label map is that the network of the fold made of it.
-    """
-
-    name: str
-    fold: int
-    images: tuple[Path, ...]
-    label: Path
-    prediction: Path
-
-
-@dataclass(frozen=True)
 class FoldScores:
     """The scores of all folds.
 
@@ -71,6 +47,17 @@ class FoldScores:
     folders: dict[int, Path]
     summaries: dict[int, dict[str, Any]]
     table: ScoreTable
+
+    def cases(self, dataset_dir: Path) -> list[ScoredCase]:
+        """The held-out cases of all folds.
+
+        Args:
+            dataset_dir: the data set.
+
+        Raises:
+            ValueError: if it has no such fold.
+        """
+        return [case for fold, folder in self.folders.items() for case in scored_cases(folder, dataset_dir, fold)]
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -88,16 +75,6 @@ class FoldScores:
         }
 
 
-def fold_folders(output_dir: Path) -> dict[int, Path]:
-    """Folders ``fold_0``, … of an output_dir that hold scores, by number."""
-    found = {
-        int(matched[1]): path
-        for path in (output_dir.iterdir() if output_dir.is_dir() else ())
-        if (matched := FOLDER.fullmatch(path.name)) and (path / "metrics.json").is_file()
-    }
-    return dict(sorted(found.items()))
-
-
 def read_folds(output_dir: Path, dataset_dir: Path | None = None) -> FoldScores:
     """Read the scores of all folds.
 
@@ -110,11 +87,7 @@ def read_folds(output_dir: Path, dataset_dir: Path | None = None) -> FoldScores:
             was scored on other cases than those of the data set.
         ValueError: if the data set has no such fold.
     """
-    folders = fold_folders(output_dir)
-    if not folders:
-        raise UserError(
-            f"{output_dir} has no scores of folds (fold_0/metrics.json, …): `scanseg run training … --folds all`"
-        )
+    folders = scored_folds(output_dir)
     summaries = {fold: read_json(folder / "metrics.json") for fold, folder in folders.items()}
     first, *others = summaries
     for key in ("scores", "conventions"):
@@ -146,44 +119,15 @@ def read_folds(output_dir: Path, dataset_dir: Path | None = None) -> FoldScores:
     return FoldScores(folders, summaries, table)
 
 
-def held_out(folders: Mapping[int, Path], dataset_dir: Path) -> list[HeldOut]:
-    """The cases of the folds, with the files that the evaluation of each fold left.
-
-    Args:
-        folders: the output_dir of each fold.
-        dataset_dir: the data set.
-
-    Raises:
-        ValueError: if the data set has no such fold.
-    """
-    cases = []
-    for fold, folder in folders.items():
-        for item in split_items(str(dataset_dir), "test", fold):
-            images = tuple(Path(path) for path in files_of(item["image"]))
-            prediction = prediction_path(folder, images[0])
-            cases.append(HeldOut(case_name(images[0]), fold, images, Path(item["label"]), prediction))
-    return cases
-
-
-def label_map(path: Path, shape: tuple[int, ...] | None = None) -> np.ndarray:
-    """A label map on the grid of its file.
-
-    Args:
-        path: a volume or a picture.
-        shape: the shape that it must have; any by default.
-
-    Raises:
-        UserError: if the file is damaged or its shape is another.
-    """
-    with naming(path):
-        labels = np.rint(read(path, numbers=True).array).astype(np.int16)
-        if shape is not None and labels.shape != shape:
-            raise ValueError(f"it has shape {labels.shape}, but its ground truth {shape}: they must be on one grid")
-        return labels
+def mean_of(values: np.ndarray) -> np.ndarray:
+    """Means over the first axis, without NaN; NaN where there is nothing else."""
+    counted = ~np.isnan(values)
+    total = np.where(counted, values, 0).sum(0)
+    return np.divide(total, counted.sum(0), out=np.full(total.shape, math.nan), where=counted.any(0))
 
 
 def _check_cases(folder: Path, fold: int, scored: set[str], dataset_dir: Path) -> None:
-    wanted = {case.name for case in held_out({fold: folder}, dataset_dir)}
+    wanted = {case.name for case in scored_cases(folder, dataset_dir, fold)}
     if wrong := sorted(wanted ^ scored):
         state = "does not have" if wrong[0] in wanted else "has"
         raise UserError(
