@@ -16,8 +16,7 @@ import numpy as np
 from monai.bundle import run
 from scipy.stats import ttest_ind
 
-from components.files import write_text
-from scripts.data.dataset import read_json
+from components.files import read_json, write_text
 from scripts.errors import UserError
 from scripts.hints import Count, check_arguments
 from scripts.new.command import new

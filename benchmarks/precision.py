@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from components.files import read_json
 from scripts.bench.models import BOT, ENC, MSVM, Subject
 from scripts.bench.session import Row, Session
 from scripts.bundle.inference import InferenceBundle, load_weights
-from scripts.data.dataset import read_json
 from scripts.data.sample import SAMPLES
 from scripts.errors import UserError
 from scripts.predict.predictor import Predictor

@@ -9,8 +9,7 @@ from typing import Any
 
 import jinja2
 
-from components.files import write_text
-from scripts.data.dataset import read_json
+from components.files import read_json, write_text
 from scripts.errors import UserError
 
 from .plots import plots

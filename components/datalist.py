@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .files import case_name
+from .files import case_name, read_json
 from .images.endings import is_image, is_volume, listed
 
 
@@ -87,10 +86,7 @@ def _listed(dataset_dir: str, split: str) -> list[dict[str, Any]]:
     path = Path(dataset_dir) / "datalist.json"
     if not path.is_file():
         raise ValueError(f"{path} does not exist: give a dataset_dir that has it, as `scanseg data prepare` makes one")
-    try:
-        lists = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON: {error}") from error
+    lists = read_json(path)
     if split not in lists:
         raise ValueError(f"{path} has no list {split}: it has {', '.join(lists) or 'none'}")
     items = [{"image": item} if isinstance(item, str) else item for item in lists[split]]

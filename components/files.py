@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from .images.endings import ending_of
 
@@ -158,3 +160,16 @@ def write_text(path: str | os.PathLike[str], text: str, durable: bool = False) -
     """
     with replacing(path, durable=durable) as partial:
         partial.write_text(text, encoding="utf-8", newline="\n")
+
+
+def read_json(path: Path) -> Any:
+    """Content of a JSON file.
+
+    Raises:
+        ValueError: if it is not JSON.
+        FileNotFoundError: if there is no such file.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
+        raise ValueError(f"{path} is not valid JSON: {error}") from error

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Annotated
 
 from components import __version__, machine
-from components.files import write_text
+from components.files import read_json, write_text
 from scripts.bundle.find import ROOT, find_bundle
-from scripts.data.dataset import read_json
 from scripts.errors import UserError, reason
 from scripts.hints import Count, From, check_arguments
 from scripts.new.command import new

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from components.files import case_name, write_text
+from components.files import case_name, read_json, write_text
 from components.images.endings import ending_of
 from components.transforms import InteriorToInstancesd
-from scripts.data.dataset import files_of, read_json
+from scripts.data.dataset import files_of
 from scripts.errors import UserError
 from scripts.new.derive import GROWN
 

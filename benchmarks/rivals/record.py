@@ -6,7 +6,7 @@ import datetime
 from pathlib import Path
 from typing import Any
 
-from scripts.data.dataset import read_json
+from components.files import read_json
 from scripts.errors import UserError
 
 from .clock import read_clock

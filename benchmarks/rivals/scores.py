@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from components.files import case_name
+from components.files import case_name, read_json
 from components.images.reading import read
 from components.metrics import count_matches, nsd, score
-from scripts.data.dataset import files_of, read_json
+from scripts.data.dataset import files_of
 from scripts.errors import UserError
 
 TOLERANCE = 1.0

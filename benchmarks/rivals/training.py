@@ -17,10 +17,9 @@ from typing import Any
 
 from monai.bundle import ConfigWorkflow
 
-from components.files import write_text
+from components.files import read_json, write_text
 from components.runs.allocator import keep_freed_memory
 from scripts.bench.child import peak_bytes
-from scripts.data.dataset import read_json
 from scripts.new.short import ema_momentum
 
 from .clock import read_clock

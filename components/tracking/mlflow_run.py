@@ -15,7 +15,7 @@ from ignite.engine import Engine, Events
 from monai.handlers import MLFlowHandler
 from monai.utils import CommonKeys
 
-from ..files import write_text
+from ..files import read_json, write_text
 from ..handlers.ending import Ending
 from ..handlers.history import as_number, read_history
 from ..handlers.record import describe
@@ -97,7 +97,7 @@ class MLflowRun(MLFlowHandler):
 
     def _remember(self, where: dict[str, str]) -> None:
         path = self.output_dir / "mlflow.json"
-        known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        known = read_json(path) if path.is_file() else {}
         write_text(path, json.dumps({**known, self.kind: where}, indent=2) + "\n")
 
     def _iteration(self, engine: Engine) -> None:
@@ -162,7 +162,7 @@ def _settings(config: Path | None) -> dict[str, Any]:
     """Plain values at the top of an executed config; expressions, instances and places of files are left out."""
     if config is None:
         return {}
-    content = json.loads(config.read_text(encoding="utf-8"))
+    content = read_json(config)
     return {
         key: value for key, value in content.items() if key not in (*PLACES, "save_execute_config") and _is_plain(value)
     }

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from components.files import read_json
+
 from ..bundle.find import find_bundle
-from ..data.dataset import read_json
 
 
 def config(bundle: str, values: Mapping[str, Any] | None = None) -> tuple[Path, dict[str, Any]]:

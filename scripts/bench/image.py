@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from components.files import read_json
+
 from ..bundle.inference import InferenceBundle
-from ..data.dataset import read_json
 from ..errors import reason
 from .child import in_child, peak_bytes
 from .session import Row, Session, Settings

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from components.files import read_json
 from components.networks import MSVMUNet, XLSTMUNet
 from components.validation import check_choice
 
 from ..bundle.find import find_bundle
-from ..data.dataset import read_json
 from ..new.topology import topology
 from .session import Settings
 from .timing import Run

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..data.dataset import new_folder, read_json
+from components.files import read_json
+
+from ..files import new_folder
 from .contents import copy_bundle
 from .find import find_bundle
 

@@ -13,14 +13,14 @@ from monai.bundle import ConfigParser
 from monai.inferers import Inferer
 from torch import nn
 
+from components.files import read_json
 from components.handlers.weights import ensemble, trained_folds, weight_files
 from components.handlers.weights import load_weights as fill
 from components.validation import check_choice
 
-from ..data.dataset import read_json
 from ..data.labelling import IGNORE
 from ..errors import UserError, one_line, root_cause
-from ..hashes import hexdigest
+from ..files import hexdigest
 from .config import SAVING, kind_of
 from .find import find_bundle
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..data.dataset import read_json
+from components.files import read_json
+
 from .find import bundle_names, find_bundle
 
 

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from components.files import read_json
 from components.validation import check_choice, did_you_mean
 
 from ..errors import UserError
 from ..hints import Count
-from .dataset import FOLDERS, PARTS, read_json
+from .dataset import FOLDERS, PARTS
 from .faults import CheckJob, Findings, inspect
 from .labelling import recorded
 from .labels import CLASSES

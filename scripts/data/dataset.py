@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-import os
-import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from components import __version__
-from components.files import write_text
+from components.files import read_json, write_text
 
 from ..errors import UserError
 from .labels import CLASSES
@@ -133,53 +129,6 @@ def synthetic(name: str, bundle: str, module: str, of: str, **described: Any) ->
         caution=f"These images are synthetic: this is a demonstration, and its scores say nothing about {of}.",
         **described,
     )
-
-
-def read_json(path: Path) -> Any:
-    """Content of a JSON file.
-
-    Raises:
-        ValueError: if it is not JSON.
-        FileNotFoundError: if there is no such file.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
-        raise ValueError(f"{path} is not valid JSON: {error}") from error
-
-
-def check_free(out: Path) -> None:
-    """Raise UserError if a folder to be made is a file or holds files."""
-    if out.is_file() or (out.is_dir() and any(out.iterdir())):
-        raise UserError(f"{out} exists and is not empty: choose another folder with --out, or delete it")
-
-
-@contextmanager
-def new_folder(out: Path) -> Iterator[Path]:
-    """Give a temporary folder that becomes ``out`` when all went well and leaves nothing where not.
-
-    Args:
-        out: the folder to be; it may exist if it is empty.
-
-    Raises:
-        UserError: if ``out`` is a file or holds files.
-    """
-    check_free(out)
-    out = out.resolve()
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        if out.is_dir():
-            out.rmdir()
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def old_name(path: Path) -> Path:
-    """A free name for a file or folder that makes room: ``NAME.old1``, ``NAME.old2`` and so on."""
-    return next(p for n in itertools.count(1) if not (p := path.with_name(f"{path.name}.old{n}")).exists())
 
 
 def is_complete(folder: Path, name: str, bundle: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .dataset import read_json
+from components.files import read_json
 
 IGNORE = "ignore"
 """Name of the label of unlabelled voxels, as in nnU-Net."""

@@ -9,14 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from components.files import write_text
+from components.files import read_json, write_text
 from components.images.orientation import DISPLAY, checked_axcodes
 from components.validation import check_choice
 
 from ..errors import UserError
+from ..files import check_free
 from ..hints import Count
 from ..tables import aligned
-from .dataset import Dataset, check_free, is_complete, read_json
+from .dataset import Dataset, is_complete
 from .layouts import ConversionPlan, Converter, Layout, RawCase, recognise
 from .work import process_count, work
 

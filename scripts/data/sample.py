@@ -7,7 +7,8 @@ from pathlib import Path
 
 from components.validation import check_choice
 
-from .dataset import is_complete, new_folder
+from ..files import new_folder
+from .dataset import is_complete
 
 SAMPLES: dict[str, str] = {
     "msvm_synapse": ".samples.ct",

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from components import __version__
-from components.files import write_text
+from components.files import read_json, write_text
 from components.validation import check_choice
 
 from ..bundle.find import ROOT
-from ..data.dataset import check_free, read_json
 from ..errors import UserError
+from ..files import check_free
 from ..installed import PACKAGE
 from ..run.monai_command import typed
 from ..tables import aligned

@@ -7,8 +7,9 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from components.files import read_json
+
 from ..bundle.find import ROOT, bundle_names, find_bundle
-from ..data.dataset import read_json
 from ..errors import UserError
 from ..label.environment import INSTALL
 from ..memory import available, bundle_gib, largest_batch

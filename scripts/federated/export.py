@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..data.dataset import check_free
+from ..files import check_free
 from ..hints import Count
 from .job import INITIAL, NAME, FederatedJob
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from components.files import replacing
 
-from ..data.dataset import check_free
 from ..errors import UserError
+from ..files import check_free
 from ..hints import Count
 from .job import BEST, INITIAL, LAST, FederatedJob
 

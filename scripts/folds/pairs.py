@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from components.files import read_json
 from components.images.endings import kind_of
 from components.metrics import dice
 
-from ..data.dataset import read_json
 from ..predict.cases import Case
 from ..predict.predictor import Predictor
 from .cases import ScoredCase, label_map, scored_cases

@@ -6,11 +6,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.files import write_text
+from components.files import read_json, write_text
 
 from ..bundle.config import SAVING, kind_of
 from ..bundle.find import find_bundle
-from ..data.dataset import read_json
 from ..data.labels import CLASSES
 from ..errors import UserError
 from ..new.write import dumps

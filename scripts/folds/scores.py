@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from components.files import read_json
 from components.metrics import ScoreTable, Scoring
 
-from ..data.dataset import read_json
 from ..errors import UserError
 from .cases import ScoredCase, scored_cases, scored_folds
 

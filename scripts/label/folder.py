@@ -7,12 +7,11 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from components.files import replacing, write_text
+from components.files import read_json, replacing, write_text
 
 from ..bundle.inference import InferenceBundle, get_weights, load_weights
-from ..data.dataset import read_json
 from ..errors import UserError, root_cause
-from ..hashes import hexdigest
+from ..files import hexdigest
 
 MAIN = f'''"""Written by scanseg: what MONAI Label loads as its app."""
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.files import read_json
+
 from ..bundle.find import ROOT, bundles_in, find_bundle
-from ..data.dataset import read_json
 from ..errors import UserError
 from .topology import rule_of_features
 

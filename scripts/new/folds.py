@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..data.dataset import read_json
+from components.files import read_json
+
 from ..data.reading import naming
 from ..errors import UserError
 from .sources import Source

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components.files import case_name
+from components.files import case_name, read_json
 from components.images.endings import (
     LOSSY,
     PICTURES,
@@ -22,7 +22,7 @@ from components.images.endings import (
 )
 from components.images.stacks import is_stack, spacing_file
 
-from ..data.dataset import PARTS, files_of, read_json
+from ..data.dataset import PARTS, files_of
 from ..data.labelling import Labelling, recorded
 from ..data.reading import naming
 from ..data.sources.nnunet import CHANNEL, labels_of

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from components.files import write_text
+from components.files import read_json, write_text
 
 from ..bundle.find import ROOT
-from ..data.dataset import new_folder, old_name, read_json
+from ..files import new_folder, old_name
 from .base import Base
 from .cascade import add_previous, add_previous_channels
 from .configurations import previous_stage

@@ -8,10 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from components.files import case_name, write_text
+from components.files import case_name, read_json, write_text
 
 from ..bundle.inference import InferenceBundle
-from ..data.dataset import read_json
 from ..data.labelling import IGNORE
 from ..data.sources.nnunet import CHANNEL
 from ..errors import UserError

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from components import __version__
-from components.files import write_text
+from components.files import read_json, write_text
 
-from ..data.dataset import read_json
 from ..errors import UserError
 from .cases import Case
 from .predictor import Predictor

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from components.files import write_text
+from components.files import read_json, write_text
 
-from ..data.dataset import read_json
 from ..tables import aligned
 from .results import Results, read_csv
 from .scores import Column

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from ..data.dataset import read_json
+from components.files import read_json
+
 from ..errors import UserError
 from .results import Results
 

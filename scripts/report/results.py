@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..data.dataset import read_json
+from components.files import read_json
+
 from ..data.labelling import recorded
 from ..errors import UserError
 from ..folds.cases import ScoredCase, scored_cases

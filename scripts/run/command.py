@@ -8,10 +8,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from components.files import read_json
 from components.validation import check_choice
 
 from ..bundle.find import INSTALLED, ROOT, find_bundle
-from ..data.dataset import read_json
 from ..errors import UserError
 from ..hints import Count
 from .cross_validation import Plan, evaluate_folds, train_folds

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.datalist import fold_numbers
+from components.files import read_json
 
 from ..arguments import PROGRAM
-from ..data.dataset import read_json
 from ..errors import UserError
 from .monai_command import from_here, typed
 

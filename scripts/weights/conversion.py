@@ -12,12 +12,11 @@ import torch
 from torch import nn
 
 from components import __version__
-from components.files import replacing
+from components.files import read_json, replacing
 
 from ..bundle.inference import InferenceBundle
-from ..data.dataset import read_json
 from ..errors import UserError, root_cause
-from ..hashes import hexdigest
+from ..files import hexdigest
 from .files import Contents, read
 from .fitting import Filled, explain, fill, shapes_of
 from .guess import guess

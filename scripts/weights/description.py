@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from components.files import read_json
 from components.networks import load_published
 
 from ..bundle.find import ROOT, bundles_in
-from ..data.dataset import read_json
 from ..errors import UserError
-from ..hashes import hexdigest
+from ..files import hexdigest
 from .conversion import build_network
 from .files import Contents, read
 from .fitting import explain, shapes_of

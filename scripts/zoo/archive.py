@@ -14,7 +14,7 @@ from typing import IO
 from components.files import replacing
 
 from ..errors import UserError
-from ..hashes import hexdigest
+from ..files import hexdigest
 from ..weights.pickles import ZIP_ERRORS, printable
 
 STAMP = (1980, 1, 1, 0, 0, 0)

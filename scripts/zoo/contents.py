@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from components.files import read_json
 from components.validation import check_choice
 
 from ..bundle.find import ROOT, bundles_in
-from ..data.dataset import read_json
 from ..errors import UserError
-from ..hashes import hexdigest
+from ..files import hexdigest
 from .archive import NAME, SUMS, sums
 
 KINDS = re.compile(

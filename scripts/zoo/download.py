@@ -19,7 +19,7 @@ from tqdm import tqdm
 from components.files import replacing
 
 from ..errors import UserError
-from ..hashes import hexdigest
+from ..files import hexdigest
 from .archive import BLOCK
 
 TIMEOUT = 30

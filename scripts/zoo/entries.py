@@ -7,12 +7,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from components.files import write_text
+from components.files import read_json, write_text
 from components.validation import check_choice
 
-from ..data.dataset import read_json
 from ..errors import UserError
-from ..hashes import hexdigest
+from ..files import hexdigest
 from .archive import NAME, SUMS, content_hash
 from .contents import ROOT, VERSION, Content
 

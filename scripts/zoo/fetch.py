@@ -9,10 +9,11 @@ import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 
+from components.files import read_json
+
 from ..bundle.find import bundle_folder, bundle_names
-from ..data.dataset import old_name, read_json
 from ..errors import UserError
-from ..hashes import hexdigest
+from ..files import hexdigest, old_name
 from .archive import SUMS, changed, unpack
 from .download import download, is_url, read_text
 from .entries import INDEX, Entry, Index, check_index, choose, empty_index, read_index

@@ -8,9 +8,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from ..data.dataset import new_folder
 from ..errors import UserError
-from ..hashes import hexdigest
+from ..files import hexdigest, new_folder
 from .archive import check_zip, unpack
 from .contents import MODEL
 from .entries import Entry, Index, numbers

@@ -9,7 +9,7 @@ from pathlib import Path
 from components.files import replacing, write_text
 
 from ..errors import UserError
-from ..hashes import hexdigest
+from ..files import hexdigest
 from ..tables import markdown
 from .archive import SUMS
 from .contents import git

@@ -9,9 +9,10 @@ import logging.handlers
 from collections.abc import Callable
 from pathlib import Path
 
-from ..data.dataset import read_json
+from components.files import read_json
+
 from ..errors import UserError
-from ..hashes import hexdigest
+from ..files import hexdigest
 from ..weights.pickles import printable
 from .archive import SUMS, changed
 from .contents import CODE, KINDS, MODEL, ORIGIN, ROOT, Target, check_trained, check_versions, module_version, required

@@ -19,8 +19,8 @@ from benchmarks.rivals.schedule import schedule
 from benchmarks.rivals.scores import of_classes, panoptic_quality
 from benchmarks.rivals.statistics import by_patient, compare, interval
 from benchmarks.rivals.training import items
+from components.files import read_json
 from scripts.bundle.find import find_bundle
-from scripts.data.dataset import read_json
 from scripts.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.files import read_json
+
 from ...errors import UserError
-from ..dataset import Dataset, read_json
+from ..dataset import Dataset
 from ..labels import remap
 from ..layouts import ConversionPlan, Files, Layout, RawCase, held_out
 from ..output import Output

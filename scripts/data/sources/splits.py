@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..dataset import PARTS, read_json
+from components.files import read_json
+
+from ..dataset import PARTS
 
 SPLITS = Path(__file__).with_name("splits.json")
 """For each trained bundle the cases of training and validation; every other one is a test case."""

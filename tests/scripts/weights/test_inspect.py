@@ -14,7 +14,7 @@ from torch import nn
 
 from components.networks import MSVMUNet, XLSTMUNet
 from scripts.cli import main
-from scripts.hashes import hexdigest
+from scripts.files import hexdigest
 
 
 def legacy(content, path):
