@@ -49,19 +49,18 @@ NEEDED: dict[object, str] = {
 """What an argument of a type needs, for messages."""
 
 
-def check_arguments(function: Callable[..., object], values: Mapping[str, object], flag: str = "--{}") -> None:
+def check_arguments(function: Callable[..., object], values: Mapping[str, object]) -> None:
     """Raise UserError unless values fit the type hints of the function that they are for.
 
     Args:
         function: the function; a class of hints that :data:`NEEDED` does not name can have any value.
         values: its arguments by name; those without a hint are not checked.
-        flag: what an argument is called in the message.
     """
     hints = typing.get_type_hints(function, include_extras=True)
     for name, value in values.items():
         kind = inspect.signature(function).parameters[name].kind
         if kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
-            check_kind(flag.format(name.removesuffix("_")), value, hints.get(name))
+            check_kind(f"--{name.removesuffix('_')}", value, hints.get(name))
 
 
 def check_kind(flag: str, value: object, hint: object) -> None:

@@ -6,14 +6,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from components.datalist import prediction_path, split_items
 from components.files import case_name
-from components.images.reading import read
 
 from ..data.dataset import files_of
-from ..data.reading import naming
 from ..errors import UserError
 
 FOLDER = re.compile(r"fold_(\d+)")
@@ -76,20 +72,3 @@ def scored_folds(output_dir: Path) -> dict[int, Path]:
     raise UserError(
         f"{output_dir} has no scores of folds (fold_0/metrics.json, …): `scanseg run training … --folds all`"
     )
-
-
-def label_map(path: Path, shape: tuple[int, ...] | None = None) -> np.ndarray:
-    """A label map on the grid of its file.
-
-    Args:
-        path: a volume or a picture.
-        shape: the shape that it must have; any by default.
-
-    Raises:
-        UserError: if the file is damaged or its shape is another.
-    """
-    with naming(path):
-        labels = np.rint(read(path, numbers=True).array).astype(np.int16)
-        if shape is not None and labels.shape != shape:
-            raise ValueError(f"it has shape {labels.shape}, but its ground truth {shape}: they must be on one grid")
-        return labels

@@ -12,8 +12,8 @@ from tqdm import tqdm
 
 from components.metrics import dice
 
-from .cases import ScoredCase, label_map
-from .scores import mean_of
+from .cases import ScoredCase
+from .maps import label_map, mean_of
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ from components.metrics import dice
 
 from ..predict.cases import Case
 from ..predict.predictor import Predictor
-from .cases import ScoredCase, label_map, scored_cases
-from .scores import FoldScores, mean_of
+from .cases import ScoredCase, scored_cases
+from .maps import label_map, mean_of
+from .scores import FoldScores
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from components.files import read_json, write_text
 
-from ..bundle.config import SAVING, kind_of
+from ..bundle.config import SAVING, dumps, kind_of
 from ..bundle.find import find_bundle
 from ..data.labels import CLASSES
 from ..errors import UserError
-from ..new.write import dumps
 from ..tables import aligned
 from .cases import scored_folds
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import csv
-import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from components.files import read_json
 from components.metrics import ScoreTable, Scoring
@@ -117,13 +114,6 @@ def read_folds(output_dir: Path, dataset_dir: Path | None = None) -> FoldScores:
             _check_cases(folder, fold, {case for case, number in seen.items() if number == fold}, dataset_dir)
     assert table is not None
     return FoldScores(folders, summaries, table)
-
-
-def mean_of(values: np.ndarray) -> np.ndarray:
-    """Means over the first axis, without NaN; NaN where there is nothing else."""
-    counted = ~np.isnan(values)
-    total = np.where(counted, values, 0).sum(0)
-    return np.divide(total, counted.sum(0), out=np.full(total.shape, math.nan), where=counted.any(0))
 
 
 def _check_cases(folder: Path, fold: int, scored: set[str], dataset_dir: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from components.files import write_text
 
+from ..bundle.config import dumps
 from ..bundle.contents import add_components, has_neighbour
 from ..data.dataset import PARTS, Dataset
 from .base import Base
@@ -18,7 +19,7 @@ from .plan import Plan
 from .short import Budget
 from .sources import Source, Sources
 from .summary import Measurement
-from .write import dumps, new_bundle, write_configs
+from .write import new_bundle, write_configs
 
 
 @dataclass

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from components.files import read_json, write_text
 
+from ..bundle.config import dumps
 from ..bundle.find import ROOT
 from ..files import new_folder, old_name
 from .base import Base
@@ -23,8 +22,6 @@ from .summary import Measurement
 
 SLICES = "xlstm_abdomen_mri_3d/configs/2d.json"
 """What makes a bundle for volumes one for their slices, below the folder of the bundles."""
-INLINE = 110
-"""Lists of numbers and words up to this length stand on one line."""
 DATA_LICENSE = """\
 The terms of the data are not known to the program that made this bundle. Before you pass on the bundle, or weights
 that were trained with it, state here what the data are, who owns them, under which terms they may be used, and whether
@@ -92,21 +89,3 @@ def write_configs(
     shutil.copyfile(base.folder / "LICENSE", folder / "LICENSE")
     write_text(folder / "docs" / "data_license.txt", DATA_LICENSE)
     return list(base.configs)
-
-
-def dumps(value: Any, indent: int = 0) -> str:
-    """JSON with four spaces of indent, in which short lists of numbers and words stand on one line."""
-    space, inner = " " * indent, " " * (indent + 4)
-    if isinstance(value, dict) and value:
-        rows = (f"{inner}{json.dumps(k, ensure_ascii=False)}: {dumps(v, indent + 4)}" for k, v in value.items())
-        return "{\n" + ",\n".join(rows) + f"\n{space}}}"
-    if isinstance(value, list) and value:
-        line = json.dumps(value, ensure_ascii=False)
-        if len(line) <= INLINE and not _has_objects(value):
-            return line
-        return "[\n" + ",\n".join(inner + dumps(entry, indent + 4) for entry in value) + f"\n{space}]"
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _has_objects(value: Sequence[Any]) -> bool:
-    return any(isinstance(v, dict) or (isinstance(v, list) and _has_objects(v)) for v in value)
