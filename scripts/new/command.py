@@ -83,8 +83,6 @@ def new(
     available, planner = memory_budget(memory), _planner(planner, memory)
     parent = Path(out) if out is not None else _default_folder()
     named = find_base(from_)
-    if not Path(data).is_dir():
-        raise UserError(f"--data {data} is not a folder: give the folder of the data set")
 
     from .configurations import SEVERAL, check_configuration, planned, without_cascade
     from .describe import text

@@ -99,6 +99,8 @@ def find_sources(root: Path) -> Sources:
         UserError: if it is none of them, has no case, mixes pictures and volumes or numbers of channels, or an image
             has no label.
     """
+    if not root.is_dir():
+        raise UserError(f"--data {root} is not a folder: give the folder of the data set")
     if (root / "datalist.json").is_file():
         found = _ready(root)
     elif is_raw(root):

@@ -14,7 +14,7 @@ from PIL import Image
 
 from scripts.bundle.inference import InferenceBundle, load_weights
 from scripts.errors import UserError
-from scripts.predict import Predictor, command, predict
+from scripts.predict import Predictor, predict, segmenting
 from scripts.predict.ranks import Ranks
 from tests.scripts.predict.images import SMALL
 from tests.timeouts import HANG
@@ -138,14 +138,14 @@ def test_labels_of_another_bundle_are_not_replaced_unasked(scans, out, arguments
 
 
 def test_interrupted_run_is_taken_up(scans, out, arguments, monkeypatch, capsys):
-    write = command.write_prediction
+    write = segmenting.write_prediction
 
     def interrupted(folder, names, *rest):
         if "b_pred.png" in names.values():
             raise KeyboardInterrupt
         write(folder, names, *rest)
 
-    monkeypatch.setattr(command, "write_prediction", interrupted)
+    monkeypatch.setattr(segmenting, "write_prediction", interrupted)
     with pytest.raises(KeyboardInterrupt):
         predict(input=str(scans), output=str(out), **arguments(BUNDLE))
     monkeypatch.undo()
@@ -325,7 +325,7 @@ def test_memory_of_the_gpu_is_told(scans, out, arguments, monkeypatch, capsys):
     def too_much(*arguments):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate")
 
-    monkeypatch.setattr(command.Predictor, "segment", too_much)
+    monkeypatch.setattr(Predictor, "segment", too_much)
     assert predict(input=str(scans), output=str(out), **arguments(BUNDLE)) == 1
     assert "failed: a: the GPU has too little memory: give --device cpu" in capsys.readouterr().err
 

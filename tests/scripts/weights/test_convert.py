@@ -11,7 +11,6 @@ from monai.bundle import ConfigParser
 from monai.handlers import CheckpointLoader
 
 from components.networks import MSVMUNet, XLSTMUNet, load_published
-from scripts.weights import convert as module
 from tests.golden import GoldenCase
 from tests.scripts.weights.conftest import ENDOSCOPY
 
@@ -180,7 +179,7 @@ def test_a_failing_disk_leaves_nothing_behind(checkpoints, scanseg, tmp_path, mo
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module.os, "fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     words = ["--bundle", "msvm_synapse", "--checkpoint", checkpoints / "vssm1_tiny.pth", "--part", "encoder"]
     status, _, errors = scanseg("weights", "convert", *words, "--out", out, "--force")
     assert status == 2
