@@ -57,6 +57,8 @@ def find_cases(source: Path, ignore: Path | None = None) -> tuple[list[Case], li
     Raises:
         UserError: if there is nothing.
     """
+    if not source.exists():
+        raise UserError(f"--input {source} does not exist: give an image, a DICOM series or a folder of them")
     root = source if source.is_dir() else source.parent
     channels: dict[Path, tuple[Path, ...]] = {}
     if source.is_dir() and (source / "datalist.json").is_file():

@@ -85,9 +85,13 @@ def predict(
     _check_folders(source, folder)
     find_bundle(bundle)
 
+    from .cases import find_cases, of_volume
+
+    with quiet():
+        cases, notes = find_cases(source, folder.resolve())
+
     from ..bundle.inference import InferenceBundle
     from . import dicom, record
-    from .cases import find_cases, of_volume
     from .nnunet import by_channels, write_description
     from .predictor import Predictor
     from .ranks import Ranks
@@ -99,7 +103,6 @@ def predict(
         opened = InferenceBundle(bundle, override)
         if format and opened.takes_pictures:
             raise UserError(f"--format is for volumes: the label maps of {opened.name} are PNG")
-        cases, notes = find_cases(source, folder.resolve())
         if nnunet_names:
             cases = by_channels(cases, opened.channels if not opened.takes_pictures else 1)
         if volume is not None:
@@ -142,8 +145,6 @@ def _summary(counts: Counter[str], folder: Path) -> str:
 
 
 def _check_folders(source: Path, folder: Path) -> None:
-    if not source.exists():
-        raise UserError(f"--input {source} does not exist: give an image, a DICOM series or a folder of them")
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--output {folder} is a file, but a folder is needed")
     if source.is_dir() and source.resolve() == folder.resolve():
