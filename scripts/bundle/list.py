@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from components.files import read_json
 
+from ..tables import aligned
 from .find import bundle_names, find_bundle
 
 
@@ -13,10 +14,10 @@ def list_bundles() -> None:
     Example:
         scanseg bundle list
     """
-    names = bundle_names()
-    width = max(map(len, names), default=0)
-    for name in names:
+    rows = []
+    for name in bundle_names():
         folder = find_bundle(name, "metadata.json")
         metadata = read_json(folder / "configs" / "metadata.json")
         weights = "" if (folder / "models" / "model.pt").is_file() else ", without weights"
-        print(f"{name:<{width}}  {metadata.get('version', '')}  {metadata.get('name', '')}{weights}  ({folder})")
+        rows.append((name, metadata.get("version", ""), f"{metadata.get('name', '')}{weights}  ({folder})"))
+    print(aligned(rows))

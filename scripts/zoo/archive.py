@@ -14,7 +14,7 @@ from typing import IO
 from components.files import replacing
 
 from ..errors import UserError
-from ..files import hexdigest
+from ..files import BLOCK, hexdigest
 from ..weights.pickles import ZIP_ERRORS, printable
 
 STAMP = (1980, 1, 1, 0, 0, 0)
@@ -28,7 +28,6 @@ LARGEST_RATIO = 100
 """How many times larger than its compressed bytes a file may be; text reaches 20."""
 NAME = re.compile(r"(?!.*_v\d)[A-Za-z][A-Za-z0-9_]*")
 """Names of bundles; MONAI cuts file names at ``_v`` and a digit."""
-BLOCK = 1 << 20
 
 
 class Unsafe(UserError):

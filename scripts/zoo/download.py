@@ -19,8 +19,7 @@ from tqdm import tqdm
 from components.files import replacing
 
 from ..errors import UserError
-from ..files import hexdigest
-from .archive import BLOCK
+from ..files import BLOCK, hexdigest
 
 TIMEOUT = 30
 """Seconds without an answer after which a connection counts as broken."""
