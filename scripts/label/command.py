@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import ipaddress
 import os
 import socket
 import sys
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from components.images.endings import is_image, is_picture, listed
 
+from ..addresses import is_loopback
 from ..bundle.find import find_bundle
 from ..errors import UserError
 from ..hints import Port
@@ -60,7 +59,7 @@ def label(studies: str, bundles: str, app: str = "label_app", host: str = "127.0
     print(
         f"MONAI Label with {', '.join(bundle.name for bundle in opened)}: http://{host}:{port}, logs in {folder}/logs"
     )
-    if not _is_local(host):
+    if not is_loopback(host):
         print(
             f"warning: {host} can be reached from other machines, and MONAI Label has no encryption and asks for no "
             "password: use a network that you trust, or a proxy with TLS",
@@ -120,9 +119,3 @@ def _check_address(host: str, port: int) -> None:
         raise UserError(f"--host {host} is not an address of this machine") from error
     except OSError as error:
         raise UserError(f"port {port} of {host} cannot be used ({error.strerror}): give another with --port") from error
-
-
-def _is_local(host: str) -> bool:
-    with contextlib.suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"

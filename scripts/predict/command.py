@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -136,12 +135,9 @@ def predict(
         counts = segment_cases(predictor, cases, states, folder, wanted, settings, ranks)
     total = ranks.total(counts)
     if ranks.rank == 0:
-        print(_summary(total, folder))
+        done, skipped, failed = (total[state] for state in ("done", "skipped", "failed"))
+        print(f"{done} done, {skipped} skipped, {failed} failed; the results are in {folder}")
     return 1 if total["failed"] else 0
-
-
-def _summary(counts: Counter[str], folder: Path) -> str:
-    return f"{counts['done']} done, {counts['skipped']} skipped, {counts['failed']} failed; the results are in {folder}"
 
 
 def _check_folders(source: Path, folder: Path) -> None:

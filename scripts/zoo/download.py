@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import ipaddress
 import os
 import shutil
 import ssl
@@ -18,6 +17,7 @@ from tqdm import tqdm
 
 from components.files import replacing
 
+from ..addresses import is_loopback
 from ..errors import UserError
 from ..files import BLOCK, hexdigest
 
@@ -50,7 +50,7 @@ def check_url(url: str) -> None:
     parts = urllib.parse.urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UserError(f"{url} is not an address that can be read: it must begin with https://")
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
         print(
             f"warning: {url} is not encrypted; what is downloaded is compared with the index, but the index could be "
             "changed on its way",
@@ -185,10 +185,3 @@ def _told(url: str, error: Exception) -> str:
         return f"{url} answers {error.code} {error.reason}{hint}"
     reason = getattr(error, "reason", error)
     return f"{url} cannot be read ({reason or type(error).__name__})"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")

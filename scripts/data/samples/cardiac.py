@@ -79,7 +79,7 @@ def build(folder: Path) -> Dataset:
         description="Synthetic: short-axis slices of hearts at end diastole (ED) and end systole (ES), drawn by a "
         "generator, not measured. The labels are exact.",
         modality="MR",
-        split="By synthetic patient: " + "; ".join(f"{part} {_listed(n)}" for part, n in PATIENTS.items())
+        split="By synthetic patient: " + "; ".join(f"{part} {' '.join(map(str, n))}" for part, n in PATIENTS.items())
         + ". Training items are single slices, the others are volumes.",
         details={"spacing": "1.5 × 1.5 × 10 mm", "intensities": "each volume scaled to [0, 1]"},
     )  # fmt: skip
@@ -183,7 +183,3 @@ def _millimetres(heart: Heart, z: int) -> tuple[np.ndarray, np.ndarray]:
 def _smooth(rng: np.random.Generator, sigma: float) -> np.ndarray:
     field = ndimage.gaussian_filter(rng.normal(size=(PIXELS, PIXELS)), sigma, mode="nearest")
     return field / np.abs(field).max()
-
-
-def _listed(numbers: tuple[int, ...]) -> str:
-    return " ".join(map(str, numbers))
