@@ -46,6 +46,8 @@ class CheckedBundle:
         self.weights = job["weights"]
         self.meta_file = str(self.root / "configs" / "metadata.json")
         self.settings = {"bundle_root": str(self.root), "device": "$torch.device('cpu')"}
+        if "previous_dir" in json.loads(Path(self.config("inference")).read_text(encoding="utf-8")):  # a cascade
+            self.settings["previous_dir"] = self.dataset_dir
         self.shape: list[int] = []
 
     def config(self, name: str) -> str:

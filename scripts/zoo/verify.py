@@ -173,8 +173,7 @@ def _run(found: Target, work: Path, checks: list[str], schema: Path, exporter: s
     if not checks:
         return
     data = work / "data"
-    data.mkdir()
-    (data / "datalist.json").write_text(json.dumps(_placeholders()), encoding="utf-8")
+    _write_placeholders(data)
     model = found.root / MODEL
     home = found.components.parent
     job = {
@@ -217,7 +216,13 @@ def _run(found: Target, work: Path, checks: list[str], schema: Path, exporter: s
         yield from (Result(name, "skipped", "the process had ended") for name in left[1:])
 
 
-def _placeholders() -> dict[str, list[dict[str, str]]]:
-    """A data list of files that are never read, for workflows that are built and not run."""
+def _write_placeholders(folder: Path) -> None:
+    """A data set of files that are never read, for workflows that are built and not run.
+
+    For a cascade there is the label map of the previous stage, whose place is looked at.
+    """
     item = {"image": "image.nii.gz", "label": "label.nii.gz"}
-    return {part: [item] * 4 for part in ("training", "validation", "test")}
+    (folder / "predictions").mkdir(parents=True)
+    (folder / "predictions" / "image_pred.nii.gz").touch()
+    datalist = {part: [item] * 4 for part in ("training", "validation", "test")}
+    (folder / "datalist.json").write_text(json.dumps(datalist), encoding="utf-8")

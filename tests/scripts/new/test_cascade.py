@@ -15,6 +15,7 @@ from scripts.errors import UserError, root_cause
 from scripts.new import search
 from scripts.new.command import new
 from scripts.predict.predictor import Predictor
+from scripts.zoo.verify import check_bundle
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -121,6 +122,13 @@ def test_a_cascade_needs_its_previous_stage(made, tmp_path):
     shutil.copytree(made.parent / "x_3d_lowres/configs", tmp_path / "x_3d_lowres/configs")
     with pytest.raises(UserError, match=r"there are no weights at .*x_3d_lowres/models/model.pt"):
         Predictor(alone, device="cpu")
+
+
+def test_is_verified_without_the_label_maps_of_the_previous_stage(made, tmp_path):
+    copy = tmp_path / made.name
+    shutil.copytree(made, copy, ignore=shutil.ignore_patterns("output", "models"))
+    found = check_bundle(str(copy), ["train properties", "inference properties"])
+    assert [(result.check, result.why) for result in found if result.status != "ok"] == []
 
 
 def test_without_folds_there_is_none(made, tmp_path, capsys):
