@@ -11,6 +11,7 @@ import torch
 import user_data as data
 from monai.bundle import ConfigParser, run
 
+from scripts.cli import main
 from scripts.errors import UserError, root_cause
 from scripts.new import search
 from scripts.new.command import new
@@ -30,9 +31,9 @@ def start(bundle, run_id, config, **more):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """Both bundles, with weights of two folds of the low resolution and of fold 0 of the cascade."""
+    """Both bundles, for images of two channels, with weights of two folds of the low resolution and of fold 0."""
     root = tmp_path_factory.mktemp("cascade")
-    raw = data.raw_volumes(root / "raw", channels=("MR",), training=4, shape=(24, 20, 16))
+    raw = data.raw_volumes(root / "raw", training=4, shape=(24, 20, 16))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(search, "LOW_BELOW", 1.4)  # volumes as large as the patch get a lower resolution
         new("x", "xlstm_abdomen_mri_3d", str(raw), str(root), configuration="3d_cascade", folds=2, processes=1)
@@ -57,37 +58,42 @@ def parser(bundle, config, **overrides):
     return found
 
 
+def name_of(item):
+    """Name of the file of the first channel, without endings."""
+    return item["image"][0].rpartition("/")[2].partition(".")[0]
+
+
 def test_every_case_comes_with_the_map_of_the_network_that_has_not_seen_it(made):
     items = json.loads((made / "data/datalist.json").read_text())["training"]
-    folds = {item["image"].rpartition("/")[2]: item["fold"] for item in items}
+    folds = {name_of(item): item["fold"] for item in items}
     for fold, trained in ((0, [1]), (1, [0]), (None, [0, 1])):
         found = parser(made, "train", fold=fold).get_parsed_content("train#dataset#data")
         for item in found:
-            number = folds[item["image"].rpartition("/")[2]]
+            number = folds[name_of(item)]
             assert number in trained
-            name = item["image"].rpartition("/")[2].partition(".")[0]
-            wanted = made.parent / f"x_3d_lowres/output/fold_{number}/predictions/{name}_pred.nii.gz"
+            wanted = made.parent / f"x_3d_lowres/output/fold_{number}/predictions/{name_of(item)}_pred.nii.gz"
             assert wanted.samefile(item["previous"])
 
 
-def test_the_network_sees_the_image_and_the_map(made):
+def test_the_network_sees_the_channels_and_the_map(made):
     config = parser(made, "train", fold=0)
     (item, *_) = config.get_parsed_content("validate#dataset#data")
     shown = config.get_parsed_content("validate#preprocessing")(item)["image"]
     turned = nib.orientations.axcodes2ornt("SPL")
-    image, labels = (
+    *images, labels = (
         nib.load(path).as_reoriented(nib.orientations.ornt_transform(nib.io_orientation(nib.load(path).affine), turned))
-        for path in (item["image"], item["previous"])
+        for path in (*item["image"], item["previous"])
     )
-    assert shown.shape[0] == 3
+    assert shown.shape[0] == 4
     assert np.unique(labels.get_fdata()).size > 1
     for number in (1, 2):
-        np.testing.assert_array_equal(shown[number], labels.get_fdata() == number)
-    z_score = (image.get_fdata() - image.get_fdata().mean()) / image.get_fdata().std()
-    np.testing.assert_allclose(shown[0], z_score, atol=1e-4)
+        np.testing.assert_array_equal(shown[1 + number], labels.get_fdata() == number)
+    for channel, image in enumerate(images):
+        z_score = (image.get_fdata() - image.get_fdata().mean()) / image.get_fdata().std()
+        np.testing.assert_allclose(shown[channel], z_score, atol=1e-4)
     patch = config.get_parsed_content("train#dataset")[0]
-    assert patch["image"].shape == (3, *config["patch_size"])
-    assert set(np.unique(patch["image"][1:])) <= {0, 1}
+    assert patch["image"].shape == (4, *config["patch_size"])
+    assert set(np.unique(patch["image"][2:])) <= {0, 1}
     assert "previous" not in patch
 
 
@@ -99,16 +105,18 @@ def test_goes_on_where_it_ended_and_is_scored(made):
     assert len(json.loads((made / "output/fold_0/metrics.json").read_text())["classes"]) == 2
 
 
-def test_predict_runs_the_previous_stage_first(made):
+def test_predict_runs_the_previous_stage_first(made, tmp_path):
     start(made, "inferring", "inference", folds="0")
-    (item,) = json.loads((made / "data/datalist.json").read_text())["test"]
-    predictor = Predictor(made, device="cpu", weights=made / "models/fold_0/model.pt")
+    (expected,) = (made / "output/predictions").glob("*_pred.nii.gz")
+    weights, scans = made / "models/fold_0/model.pt", made.parent / "raw/imagesTs"
+    words = ["--bundle", made, "--input", scans, "--output", tmp_path, "--weights", weights, "--device", "cpu"]
+    assert main(["predict", *map(str, words), "--nnunet_names"]) == 0
+    (found,) = tmp_path.glob("*.nii.gz")
+    np.testing.assert_array_equal(nib.load(found).get_fdata(), nib.load(expected).get_fdata())
+
+    predictor = Predictor(made, device="cpu", weights=weights)
     assert [path.parent.name for path in predictor.previous.weights] == ["fold_0", "fold_1"]
-    (image,) = item["image"] if isinstance(item["image"], list) else [item["image"]]
-    labels = predictor(made / "data" / image).labels
-    written = next((made / "output/predictions").glob("*_pred.nii.gz"))
-    np.testing.assert_array_equal(labels, nib.load(written).get_fdata())
-    assert predictor.bundle.channels == 1
+    assert predictor.bundle.channels == 2
     held_out = Predictor(made, device="cpu", folds=[0])
     assert [path.parent.name for path in held_out.previous.weights] == ["fold_0"]
     assert torch.is_tensor(next(held_out.network.parameters()))
