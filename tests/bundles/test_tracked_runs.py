@@ -68,7 +68,7 @@ def test_each_start_is_a_run_with_its_true_end(work):
     assert training.data.params["max_epochs"] == "1"
     assert training.data.params["seed"] == "42"
     assert crashed.data.tags["error"]
-    assert crashed.data.metrics == {}
+    assert {name for name in crashed.data.metrics if not name.startswith("test_")} == set()  # those are the report's
     assert "strict_dice" in evaluation.data.metrics
     assert "metrics.csv" in {item.path for item in client.list_artifacts(evaluation.info.run_id)}
     mlflow.set_tracking_uri(client.tracking_uri)
