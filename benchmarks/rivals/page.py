@@ -31,7 +31,7 @@ def tables(record: Record) -> list[Table]:
     result = [_scores(record, found)]
     if not instances:
         result.append(_classes(found))
-    result += [_costs(found), *_differences(found, first)]
+    result += [_costs(found), *_differences(found, first, "pictures" if instances else "patients")]
     failed = [f"{rival(r['network']).title}, seed {r['seed']}: {r['failed']}" for r in record["runs"] if r["failed"]]
     return result if not failed else [*result, Table("Failed", "", (), (), failed)]
 
@@ -88,7 +88,7 @@ def _costs(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:
     return Table("Costs", "Iterations and CPU seconds of each seed.", headings, lines)
 
 
-def _differences(found: Mapping[str, Sequence[Mapping[str, Any]]], column: str) -> Iterator[Table]:
+def _differences(found: Mapping[str, Sequence[Mapping[str, Any]]], column: str, unit: str) -> Iterator[Table]:
     ours = [name for name in found if rival(name).ours]
     others = [name for name in found if not rival(name).ours]
     if not ours or not others:
@@ -103,7 +103,7 @@ def _differences(found: Mapping[str, Sequence[Mapping[str, Any]]], column: str) 
             cells.append(f"{result.difference:+.3f}{p}")
         lines.append((rival(name).title, *cells))
     about = (
-        f"{_title(column)}, ours minus the rival's: mean over the patients, and Wilcoxon's signed-rank test over them, "
+        f"{_title(column)}, ours minus the rival's: mean over the {unit}, and Wilcoxon's signed-rank test over them, "
         f"two-sided, not corrected for the number of comparisons. Below 0 the rival is better."
     )
     yield Table("Differences", about, ("", *(rival(name).title for name in others)), lines)
