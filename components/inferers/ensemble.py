@@ -64,7 +64,7 @@ class EnsembleInferer(Inferer):
             kwargs: further arguments of the network.
 
         Returns:
-            Logits in float32 or wider, batch × classes × spatial axes.
+            Logits in float32 or wider, batch × classes, with or without spatial axes.
         """
         if len(self.states) == 1:
             return self._answer(self.states[0], inputs, network, args, kwargs)
@@ -100,4 +100,5 @@ class EnsembleInferer(Inferer):
 
 def _planes(x: Tensor) -> tuple[Tensor, ...]:
     """Views along the first spatial axis; those of a MetaTensor would handle their metadata in every operation."""
-    return (x.as_tensor() if isinstance(x, MetaTensor) else x).unbind(2)
+    x = x.as_tensor() if isinstance(x, MetaTensor) else x
+    return x.unbind(2) if x.ndim > 2 else (x,)

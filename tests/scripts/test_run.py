@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from scripts.cli import main
-from scripts.run import folds
+from scripts.run import cross_validation
 from tests.bundles.workflow import ROOT
 
 MONAI = ["-m", "monai.bundle", "run"]
@@ -98,7 +98,7 @@ def fold_runs(monkeypatch, tmp_path):
         done.append((words[0], given))
         return ends.get((words[0], given["--fold"]), 0)
 
-    monkeypatch.setattr(folds, "wait_for", wait_for)
+    monkeypatch.setattr(cross_validation, "wait_for", wait_for)
     return done, ends
 
 
