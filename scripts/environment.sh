@@ -20,8 +20,7 @@ environment() {
     wanted=$(echo "${packages[@]}" | cat pyproject.toml setup.py "$constraints" - | cksum)
     if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
         echo "Installing scanseg$extras${packages[*]:+ ${packages[*]}} (a few minutes the first time)"
-        # Python compiles what is imported; pip would compile all, which takes longer than to unpack it.
-        local install=("$python" -m pip install --quiet --disable-pip-version-check --no-compile -c "$constraints")
+        local install=("$python" -m pip install --quiet --disable-pip-version-check -c "$constraints")
         "${install[@]}" -e ".$extras" || return
         [ ${#packages[@]} -eq 0 ] || "${install[@]}" --no-deps "${packages[@]}" || return
         echo "$wanted" >"$stamp"
