@@ -21,7 +21,7 @@ from scripts.new.short import SLICES
 from . import nnunet as own
 from .networks import DEFAULT, NNUNET, Json, override, rival
 from .page import show, write_docs
-from .record import check_same, complete, gather
+from .record import check_same, complete, finished, gather, recorded
 from .schedule import EPOCHS
 from .scores import score_cases
 
@@ -117,13 +117,13 @@ def _run(
     record: Json = {}
     earlier = read_json(path) if path.is_file() else None
     if earlier:
-        check_same(settings, earlier["settings"], path)
-    done = {(run["network"], run["seed"]) for run in earlier["runs"] if not run["failed"]} if earlier else set()
+        check_same(recorded(settings), earlier["settings"], path)
+    known = finished(earlier)
     for seed in range(seeds):
         for name in names:
             bundles = _bundles(folder, settings, rival(name).base)
             place = folder / name / f"seed{seed}"
-            if (name, seed) not in done and not complete(place):
+            if (name, seed) not in known and not complete(place):
                 print(f"{name}, seed {seed}: {place}", flush=True)
                 _one(place, _spec(place, name, seed, settings, bundles), python)
             record = gather(folder, settings, _about(settings, bundles), earlier)

@@ -12,13 +12,21 @@ from scripts.errors import UserError
 from .clock import read_clock
 from .networks import Json
 
-PLACES = ("data",)
-"""Settings that say where something is on a machine, and are not recorded."""
-
 
 def complete(place: Path) -> bool:
     """Whether a training was finished, and its test cases predicted and scored."""
     return (place / "scores.json").is_file()
+
+
+def recorded(settings: Json) -> Json:
+    """The settings that are recorded: all but the place of the data on this machine."""
+    return {key: value for key, value in settings.items() if key != "data"}
+
+
+def finished(record: Json | None) -> dict[tuple[str, int], Json]:
+    """The trainings of a record that did not fail, by network and seed; none where there is no record."""
+    runs = record["runs"] if record else ()
+    return {(run["network"], run["seed"]): run for run in runs if not run["failed"]}
 
 
 def check_same(settings: Json, before: Json, where: Path) -> None:
@@ -26,15 +34,15 @@ def check_same(settings: Json, before: Json, where: Path) -> None:
 
     Args:
         settings: of the comparison.
-        before: those of its earlier part; a setting that it lacks is not compared.
+        before: those of its earlier part.
         where: the folder or file of the earlier part.
 
     Raises:
         UserError: where they differ.
     """
-    different = [key for key in settings if key in before and before[key] != settings[key]]
+    different = [key for key in settings if before.get(key) != settings[key]]
     if different:
-        was = ", ".join(f"--{key} {before[key]}" for key in different)
+        was = ", ".join(f"--{key} {before.get(key)}" for key in different)
         raise UserError(f"{where} holds a comparison with {was}: continue with these settings, or choose another")
 
 
@@ -52,8 +60,8 @@ def gather(folder: Path, settings: Json, about: Json, earlier: Json | None = Non
         memory, parameters, validations (iteration, CPU seconds, Dice) and the scores of each test case; or why it
         failed.
     """
-    runs = [run for run in earlier["runs"] if not run["failed"]] if earlier else []
-    known = {(run["network"], run["seed"]) for run in runs}
+    known = finished(earlier)
+    runs = list(known.values())
     for place in sorted(folder.glob("*/seed*")):
         name, seed = place.parent.name, int(place.name.removeprefix("seed"))
         if (name, seed) in known:
@@ -78,7 +86,7 @@ def gather(folder: Path, settings: Json, about: Json, earlier: Json | None = Non
     cpus = [*(earlier["about"]["cpus"] if earlier else ()), *about["cpus"]]
     return {
         "date": datetime.date.today().isoformat(),
-        "settings": {key: value for key, value in settings.items() if key not in PLACES},
+        "settings": recorded(settings),
         "about": {**about, "cpus": list(dict.fromkeys(cpus))},
         "runs": sorted(runs, key=lambda run: (run["network"], run["seed"])),
     }

@@ -14,7 +14,7 @@ from benchmarks.rivals.clock import Clock, read_clock
 from benchmarks.rivals.networks import DEFAULT, SupervisedDynUNet, override, rival
 from benchmarks.rivals.nnunet import same_plan, write_raw
 from benchmarks.rivals.page import tables, write_docs
-from benchmarks.rivals.record import check_same, gather
+from benchmarks.rivals.record import check_same, gather, recorded
 from benchmarks.rivals.schedule import schedule
 from benchmarks.rivals.scores import of_classes, panoptic_quality
 from benchmarks.rivals.statistics import by_patient, compare, interval
@@ -189,8 +189,9 @@ def test_a_comparison_is_continued_on_another_machine(tmp_path):
     seconds = {run["network"]: run.get("cpu_seconds") for run in found["runs"]}
     assert seconds == {"bot": 99.0, "dynunet": 16.0, "segresnet": None}
     assert found["about"]["cpus"] == ["another CPU", "a CPU"]
+    settings = recorded({"data": "E/toy", **first["settings"], "iterations": 9})
     with pytest.raises(UserError, match=r"toy\.json holds a comparison with --iterations 8: continue"):
-        check_same({"data": "E/toy", **first["settings"], "iterations": 9}, first["settings"], tmp_path / "toy.json")
+        check_same(settings, first["settings"], tmp_path / "toy.json")
 
 
 def test_a_folder_keeps_its_settings(tmp_path, capsys):
