@@ -16,9 +16,9 @@ from scripts.hints import Count, Seed, check_arguments
 
 from . import limits
 from .precision import bundle_of
-from .records import FORMAT, read_records, write_docs, write_folder, write_record
+from .records import FORMAT, read_record, write_docs, write_folder, write_record
 from .tables import Record, tables
-from .works import GROUPS, WORKS
+from .works import GROUPS, PRESETS, WORKS
 
 
 def run(
@@ -39,7 +39,8 @@ def run(
     Ratios are medians of the ratios of each round. The process ends with status 1 where nothing could be measured.
 
     Args:
-        work: all, groups or single works, with commas between; --list_works names them.
+        work: bars (what the bars need), page (what docs/benchmarks.md shows), all, groups or single works, with commas
+            between; --list_works names them.
         repeats: timed runs of each alternative; 7 by default, 2 with --quick.
         threads: CPU threads; by default as many as PyTorch takes.
         out: folder for bench.json (all raw times), bench.md (tables) and pictures.
@@ -47,8 +48,7 @@ def run(
         device: cpu or cuda.
         weights: file of trained weights of a bundle, to compare label maps in bfloat16 and float32 (networks/bfloat16).
         seed: of inputs and weights.
-        from_json: bench.json of an earlier measurement, to make tables and pictures of it without measuring; several of
-            one machine, with commas between, are joined.
+        from_json: bench.json of an earlier measurement, to make tables and pictures of it without measuring.
         docs: Markdown file to write as a page of the documentation; its pictures go to images/benchmarks beside it.
         list_works: only list what there is to measure.
     """
@@ -56,12 +56,11 @@ def run(
     if list_works:
         print(listing(WORKS, GROUPS))
         return
-    if from_json is not None:  # Fire makes a tuple of words with commas between
-        sources = [Path(name) for name in (from_json.split(",") if isinstance(from_json, str) else from_json)]
-        record = read_records(sources)
-        _check_folder(out, sources[0] if len(sources) == 1 else None)
+    if from_json is not None:
+        record = read_record(Path(from_json))
+        _check_folder(out, Path(from_json))
     else:
-        names = choose(work, WORKS, GROUPS)
+        names = choose(PRESETS.get(str(work), work), WORKS, GROUPS)
         _check_folder(out)
         if weights is not None:
             if "networks/bfloat16" not in names:

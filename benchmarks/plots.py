@@ -1,4 +1,4 @@
-"""Pictures of a measurement: growth in log–log, and peak memory over the batch."""
+"""Pictures of a measurement: growth in log–log."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator, ScalarFormatter
+from matplotlib.ticker import NullLocator
 
 from components.files import replacing
 from scripts.bench.session import Row
@@ -32,18 +32,17 @@ def plots(record: Record, folder: Path) -> dict[str, list[str]]:
     written: dict[str, list[str]] = {}
     works: dict[str, list[Row]] = {}
     for row in record["rows"]:
-        if "failed" not in row and row["work"].startswith(("scaling/", "memory/")):
+        if "failed" not in row and row["work"].startswith("scaling/"):
             works.setdefault(row["work"], []).append(row)
     for work, rows in works.items():
-        group, _, name = work.partition("/")
         figure = Figure(figsize=(6, 4), layout="constrained")
         axes = figure.subplots()
-        if not (_growth if group == "scaling" else _peaks)(axes, rows):
+        if not _growth(axes, rows):
             continue
-        file = f"{group}_{name}.png"
+        file = f"{work.replace('/', '_')}.png"
         with replacing(folder / file) as partial:
             figure.savefig(partial, dpi=150, metadata={"Software": None})
-        written.setdefault(group, []).append(file)
+        written.setdefault("scaling", []).append(file)
     return written
 
 
@@ -60,21 +59,3 @@ def _growth(axes: Axes, rows: Sequence[Row]) -> bool:
     axes.grid(alpha=0.3, which="both")
     axes.legend()
     return len(points) > 1
-
-
-def _peaks(axes: Axes, rows: Sequence[Row]) -> bool:
-    rows = [row for row in rows if row["peak_bytes"] is not None]
-    largest = max((row["patch"] for row in rows), default=None)
-    rows = [row for row in rows if row["patch"] == largest]
-    for place, mode in enumerate(dict.fromkeys(row["mode"] for row in rows)):
-        mine = [row for row in rows if row["mode"] == mode]
-        xs, ys = [row["batch"] for row in mine], [row["peak_bytes"] / 1e9 for row in mine]
-        axes.plot(xs, ys, label=mode, color=COLOURS[place % 6], marker=MARKS[place % 6], markersize=4)
-    batches = sorted({row["batch"] for row in rows})
-    if rows:
-        axes.set(xlabel="batch", ylabel="peak memory, GB", title=rows[0]["case"], ylim=(0, None))
-        axes.set_xticks(batches)
-        axes.yaxis.set_major_formatter(ScalarFormatter())
-        axes.grid(alpha=0.3)
-        axes.legend()
-    return len(batches) > 1

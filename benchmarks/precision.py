@@ -11,6 +11,7 @@ import torch
 
 from components.files import read_json
 from scripts.bench.models import BOT, ENC, MSVM, Subject
+from scripts.bench.networks import TITLES
 from scripts.bench.session import Row, Session
 from scripts.bundle.inference import InferenceBundle, load_weights
 from scripts.data.sample import SAMPLES
@@ -19,24 +20,26 @@ from scripts.predict.predictor import Predictor
 
 from .bundles import overrides
 
-PRECISIONS = {"float32": "inference", "bfloat16": "inference, bfloat16"}
-NETWORKS = {MSVM: "slices", BOT: "mri", ENC: "mri"}
+PRECISIONS = ("bfloat16", "float32")
+CASES = ((MSVM, "slices", None, "inference"), (BOT, "mri", None, "inference"), (ENC, "mri", None, "inference"),
+         (BOT, "mri", (32, 128, 128), "training"))  # fmt: skip
+"""Network, plan, size of the input where it is not the planned one, and mode."""
 
 
-def measure(session: Session, networks: tuple[str, ...] = tuple(NETWORKS), agree: bool = True) -> Iterator[Row]:
-    """Time both precisions of our networks in turns.
+def measure(session: Session) -> Iterator[Row]:
+    """Time both precisions of our networks in turns; with weights, compare label maps too.
 
     Args:
         session: how to measure.
-        networks: names of the networks.
-        agree: whether to compare label maps too, if there are weights.
     """
     settings = session.settings
-    for name in networks:
-        runs = {kind: Subject(name, NETWORKS[name]).run(settings, mode) for kind, mode in PRECISIONS.items()}
-        rows: dict[str, Row] = {k: {"case": name, "name": k, "ours": k == "bfloat16"} for k in PRECISIONS}
-        yield from session.timed(rows, runs, name)
-    if agree and settings.weights is not None:
+    for name, plan_name, size, mode in CASES:
+        subject = Subject(name, plan_name, size=settings.size(size, None))
+        case = f"{name}, {TITLES[mode]}, {' × '.join(map(str, subject.shape(settings)))}"
+        modes = dict(zip(PRECISIONS, (f"{mode}, bfloat16", mode), strict=True))
+        rows: dict[str, Row] = {k: {"case": case, "name": k, "ours": k == "bfloat16"} for k in PRECISIONS}
+        yield from session.timed(rows, {kind: subject.run(settings, modes[kind]) for kind in PRECISIONS}, name)
+    if settings.weights is not None:
         yield from agreement(session, bundle_of(settings.weights), settings.weights)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,41 +37,6 @@ def read_record(path: Path) -> dict[str, Any]:
     if record["format"] != FORMAT:
         raise UserError(f"{path} has the format {record['format']!r}, not {FORMAT}: measure again")
     return record
-
-
-def read_records(paths: Sequence[Path]) -> dict[str, Any]:
-    """Join measurements of one machine, of different works, as if they had been one.
-
-    Returns:
-        The content of a ``bench.json``: all rows, the commands below each other, the latest date, the smallest number
-        of repeats, and what the machine could do when the first one was made.
-
-    Raises:
-        UserError: if one is not a measurement, two have a work in common, or machine, versions or settings differ.
-    """
-    first, *others = records = [read_record(path) for path in paths]
-    for path, record in zip(paths[1:], others, strict=True):
-        for what, key in (("machine", "cpu"), ("device", "device"), ("versions", "versions")):
-            if record["machine"][key] != first["machine"][key]:
-                raise UserError(f"{path} was measured with another {what} than {paths[0]}: measure all on one machine")
-        if _fixed(record) != _fixed(first):
-            raise UserError(f"{path} has other settings than {paths[0]}: {_fixed(record)} and {_fixed(first)}")
-    works = [work for record in records for work in dict.fromkeys(row["work"] for row in record["rows"])]
-    if twice := [work for work in works if works.count(work) > 1]:
-        raise UserError(f"{twice[0]} is in more than one of the measurements: leave one out")
-    return {
-        **first,
-        "date": max(record["date"] for record in records),
-        "command": "\n".join(record["command"] for record in records),
-        "works": works,
-        "settings": {**first["settings"], "repeats": min(record["settings"]["repeats"] for record in records)},
-        "rows": [row for record in records for row in record["rows"]],
-    }
-
-
-def _fixed(record: Record) -> dict[str, Any]:
-    """Settings that joined measurements have in common."""
-    return {key: value for key, value in record["settings"].items() if key != "repeats"}
 
 
 def write_folder(record: Record, folder: Path) -> None:

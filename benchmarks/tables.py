@@ -21,6 +21,7 @@ Record = Mapping[str, Any]
 
 TITLES = {
     "limits": "The machine",
+    "bars": "Bars",
     "kernels": "Operators",
     "networks": "Networks",
     "pipeline": "Data of the trainings",
@@ -29,7 +30,6 @@ TITLES = {
     "scaling": "Growth",
     "processes": "Many processes",
     "memory": "Memory",
-    "bars": "Bars",
 }
 
 
@@ -40,7 +40,9 @@ def tables(record: Record) -> dict[str, list[Table]]:
         record: content of ``bench.json``.
     """
     found = {"limits": [limits(record)]}
-    for group in sorted(GROUPS, key=lambda name: name != "bars"):
+    if (summary := bars(record)).rows:
+        found["bars"] = [summary]
+    for group in GROUPS:
         rows = [row for row in record["rows"] if row["work"].partition("/")[0] == group]
         if rows:
             found[group] = list(MAKERS[group](rows, record))
@@ -108,16 +110,16 @@ def processes(rows: Sequence[Row], record: Record) -> Iterator[Table]:
     yield Table("processes", about, columns, lines, failures(rows))
 
 
-def bars(rows: Sequence[Row], record: Record) -> Iterator[Table]:
-    """Each bar with its value, the bar, the aim and whether it is met."""
-    measured = {row["work"].partition("/")[2] for row in rows}
+def bars(record: Record) -> Table:
+    """Each bar whose work was measured with its value, the bar, the aim and whether it is met."""
+    measured = {row["work"] for row in record["rows"]}
     lines = []
     for bar in (bar for bar in BARS if bar.work in measured):
-        value = bar.value(rows, record["machine"])
+        value = bar.value(record["rows"], record["machine"])
         shown = "—" if value is None else f"{value:.2f}{bar.unit}"
         verdict = bar.verdict(value, record)
         lines.append((bar.title, shown, f"≤ {bar.bar:g}{bar.unit}", f"≤ {bar.aim:g}{bar.unit}", verdict))
-    yield Table("bars", "", ("what", "measured", "bar", "aim", "verdict"), lines, failures(rows))
+    return Table("bars", "", ("what", "measured", "bar", "aim", "verdict"), lines)
 
 
 def curve(points: Sequence[Row]) -> tuple[list[float], list[float]]:
@@ -134,7 +136,6 @@ MAKERS: dict[str, Callable[[Sequence[Row], Record], Iterator[Table]]] = {
     "scaling": scaling,
     "processes": processes,
     "memory": lambda rows, record: memory(rows),
-    "bars": bars,
 }
 
 

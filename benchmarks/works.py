@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from scripts.bench.bundle import ITERATIONS, measure_data, measure_epoch
-from scripts.bench.models import BOT, ENC, MSVM
 from scripts.bench.session import Row, Session
 from scripts.bench.works import KERNELS, MEMORY, Work
 
-from . import bars, inference, networks, precision, processes, scaling, windows
+from . import inference, networks, precision, processes, scaling, windows
+from .bars import BARS
 from .bundles import RECIPES, training_overrides
 
 GROUPS = {
@@ -22,12 +22,7 @@ GROUPS = {
     "scaling": "growth with tokens, size and batch, and what threads bring",
     "processes": "bytes that processes exchange in a step, and what many of them can reach",
     "memory": "peak memory by patch, batch and mode, each in a fresh process",
-    "bars": "the ratios, shares and peaks that the project holds itself to",
 }
-
-
-def _bars(*arguments: object) -> Callable[[Session], Iterator[Row]]:
-    return lambda session: bars.measure_pairs(session, *arguments)
 
 
 def _of_bundle(function: Callable[..., Iterator[Row]], bundle: str) -> Callable[[Session], Iterator[Row]]:
@@ -46,9 +41,11 @@ WORKS: dict[str, Work] = {
     "networks/amp": Work("training steps of the recipes in bfloat16, for a GPU", networks.measure_amp),
     "networks/compile": Work("our networks compiled by torch.compile", networks.measure_compile),
     "networks/bfloat16": Work("bfloat16 autocast beside float32; label maps with --weights", precision.measure),
+    "networks/vil_share": Work("time of Enc's forward pass in 3D, of which its ViL layers", networks.measure_vil_share),
     **{f"pipeline/{b}": Work(f"data of {b}", _of_bundle(measure_data, b)) for b in RECIPES},
     **{f"epoch/{b}": Work(f"an epoch of {b}", _of_bundle(measure_epoch, b)) for b in RECIPES},
     **{f"inference/{b}": Work(f"an image through {b}", partial(inference.measure, b)) for b in RECIPES},
+    "inference/windows": Work("a volume in sliding windows beside MONAI's and nnU-Net's", windows.measure),
     "scaling/mlstm": Work("mlstm over tokens", scaling.measure_mlstm),
     "scaling/cross_scan": Work("cross_selective_scan over the size of the image", scaling.measure_cross_scan),
     "scaling/size": Work("networks over the size of the slice", scaling.measure_size),
@@ -56,17 +53,18 @@ WORKS: dict[str, Work] = {
     "scaling/threads": Work("networks over threads", scaling.measure_threads),
     "processes/exchange": Work("bytes of a training step between processes", processes.measure),
     **MEMORY,
-    "bars/msvm_forward": Work("MSVM-UNet and SwinUNETR", _bars("slices", (MSVM, "SwinUNETR"), "inference", 1)),
-    "bars/msvm_step": Work("MSVM-UNet and SwinUNETR, training", _bars("slices", (MSVM, "SwinUNETR"), "training", 2)),
-    "bars/mri": Work("xLSTM-UNet Bot and Enc and DynUNet", _bars("mri", (BOT, ENC, "DynUNet"), "inference", 1)),
-    "bars/mri_step": Work("xLSTM-UNet Bot and Enc and DynUNet, training and its memory", bars.measure_steps),
-    "bars/mri_step_bfloat16": Work("xLSTM-UNet Bot in 3D, training in both precisions", bars.measure_step_precisions),
-    "bars/endoscopy_step": Work("xLSTM-UNet Enc and DynUNet in 2D, training", bars.measure_picture_steps),
-    "bars/mlstm": Work("mlstm at twice the tokens", bars.measure_mlstm),
-    "bars/vil_share": Work("ViL layers' share of Enc 3D", bars.measure_vil_share),
-    "bars/enc_memory": Work("peak memory of Enc 3D", bars.measure_enc_memory),
-    "bars/windows": Work("a volume in sliding windows beside MONAI's and nnU-Net's", windows.measure),
-    "bars/cross_scan": Work("four-path scan beside the speed of the memory", bars.measure_cross_scan),
-    "bars/bfloat16": Work("bfloat16 beside float32", lambda s: precision.measure(s, (MSVM, BOT), agree=False)),
 }
 """By ``group/name``, in the order in which they are measured and shown."""
+PRESETS = {
+    "bars": tuple(dict.fromkeys(bar.work for bar in BARS)),
+    "page": (
+        *KERNELS,
+        *(f"networks/{name}" for name in ("msvm", "mri", "endoscopy", "compile", "bfloat16", "vil_share")),
+        *(f"pipeline/{bundle}" for bundle in ("msvm_acdc", "xlstm_cells")),
+        *(f"inference/{bundle}" for bundle in ("msvm_synapse", "xlstm_abdomen_mri_3d", "xlstm_endoscopy")),
+        "inference/windows",
+        *(f"scaling/{name}" for name in ("mlstm", "size", "threads")),
+        *MEMORY,
+    ),
+}
+"""Works by name: those that the bars are read from, and those of docs/benchmarks.md."""

@@ -30,9 +30,9 @@ class Grid:
 
 
 GRIDS = {
-    "msvm": Grid(MSVM, "slices", (None, (320, 320)), (1, 2, 4)),
-    "mri_bot": Grid(BOT, "mri", ((24, 96, 128), None), (1, 2)),
-    "mri_enc": Grid(ENC, "mri", ((24, 96, 128), None), (1, 2)),
+    "msvm": Grid(MSVM, "slices", (None, (320, 320)), (1, 4)),
+    "mri_bot": Grid(BOT, "mri", ((24, 96, 128), None), (1,)),
+    "mri_enc": Grid(ENC, "mri", ((24, 96, 128), None), (1,)),
     "endoscopy": Grid(ENC, "endoscopy", ((192, 320), None), (1, 2)),
 }
 

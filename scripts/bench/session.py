@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +44,11 @@ class Session:
     Args:
         settings: how to measure.
         folder: for data sets and outputs of trainings; deleted afterwards.
-        machine: what :func:`scripts.bench.limits.measure` found.
         bar: progress over the works.
     """
 
     settings: Settings
     folder: Path
-    machine: Mapping[str, Any] = field(default_factory=dict)
     bar: tqdm | None = None
 
     def tell(self, text: str) -> None:

@@ -3,12 +3,12 @@
 import json
 
 import pytest
-from made_records import record, row
+from made_records import record
 
 from benchmarks import command
 from benchmarks.__main__ import main
 from benchmarks.bars import BARS
-from benchmarks.works import GROUPS, WORKS
+from benchmarks.works import GROUPS, PRESETS, WORKS
 from scripts.bench.works import Work
 
 
@@ -65,38 +65,27 @@ def test_other_measurement_is_not_written_over(works, tmp_path):
 
 def test_every_group_and_bar_has_works():
     assert {name.partition("/")[0] for name in WORKS} == set(GROUPS)
-    assert {f"bars/{bar.work}" for bar in BARS} == {name for name in WORKS if name.startswith("bars/")}
+    assert {bar.work for bar in BARS} == set(PRESETS["bars"]) <= set(PRESETS["page"]) <= set(WORKS)
 
 
-def test_joined_measurements(tmp_path):
-    exchanged = row("processes/exchange", "step", "n", [1.0], ours=True, gradient_bytes=999, buffer_bytes=1)
-    first = written(tmp_path, "a", record(row("bars/mlstm", "c", "n", [1.0, 1.0])) | {"command": "a"})
-    second = written(tmp_path, "b", record(exchanged) | {"command": "b", "date": "2026-02-01"})
-    out = tmp_path / "out"
-    main(["--from_json", f"{first},{second}", "--out", str(out)])
-    joined = json.loads((out / "bench.json").read_text())
-    assert joined["works"] == ["bars/mlstm", "processes/exchange"]
-    assert len(joined["rows"]) == 2
-    assert joined["date"] == "2026-02-01"
-    assert "a\nb\n" in (out / "bench.md").read_text()
+def test_preset(works, tmp_path, monkeypatch):
+    monkeypatch.setitem(command.PRESETS, "bars", ("networks/msvm",))
+    main(["--work", "bars", "--out", str(tmp_path)])
+    assert {r["work"] for r in rows(tmp_path)} == {"networks/msvm"}
 
 
 @pytest.mark.parametrize(
-    ("other", "why"),
+    ("content", "why"),
     [
-        (record(row("a", "c", "n", [1.0])), "a is in more than one"),
-        (record(row("b", "c", "n", [1.0]), cores=4), "another machine"),
-        (record(row("b", "c", "n", [1.0]), quick=True), "other settings"),
         ("[]", "is not a measurement of `python -m benchmarks`"),
         ("{", "is not valid JSON"),
         ({"format": 1}, "it has no date"),
         ({**record(), "format": 99}, "has the format 99, not 2: measure again"),
     ],
 )
-def test_measurements_that_do_not_belong_together(other, why, tmp_path):
-    names = [written(tmp_path, "a", record(row("a", "c", "n", [1.0]))), written(tmp_path, "b", other)]
+def test_what_is_no_measurement(content, why, tmp_path):
     with pytest.raises(SystemExit, match=why):
-        main(["--from_json", ",".join(names)])
+        main(["--from_json", written(tmp_path, "a", content)])
 
 
 @pytest.mark.parametrize(
@@ -104,7 +93,7 @@ def test_measurements_that_do_not_belong_together(other, why, tmp_path):
     [
         (["--work", "netwrks"], "unknown work 'netwrks', did you mean 'networks'"),
         (["--repeats", "0"], "--repeats needs a whole number from 1 on, not 0"),
-        (["--weights", "model.pt"], "--weights is for networks/bfloat16"),
+        (["--work", "kernels", "--weights", "model.pt"], "--weights is for networks/bfloat16"),
         (["--work", "networks", "--weights", "nowhere.pt"], "--weights nowhere.pt: there is no such file"),
         (["--from_json", "nowhere.json"], "nowhere.json"),
         (["--out", __file__], "is a file: give a folder"),

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.bars import share_inside
 from benchmarks.bundles import RECIPES, own_network, training_overrides
+from benchmarks.networks import share_inside
 from benchmarks.peers import PEERS, build
 from components.validation import check_choice
 from scripts.bench.bundles import config
