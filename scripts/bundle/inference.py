@@ -97,6 +97,12 @@ class InferenceBundle:
         return None if stage is None else Path(stage).resolve()
 
     @property
+    def override_of_previous_stage(self) -> dict[str, Any]:
+        """Where the weights of that bundle are, as an override of its config."""
+        place = self.get("previous_ckpt_dir")
+        return {} if place is None else {"ckpt_dir": place}
+
+    @property
     def takes_pictures(self) -> bool:
         """Whether it takes pictures with colours (RGB) rather than volumes."""
         return self.takes["format"] == "rgb"

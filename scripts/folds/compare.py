@@ -39,7 +39,7 @@ def compare(
         output_dir: folder that holds the output_dir of each bundle under its name; by default the folder output of
             each bundle.
         ckpt_dir: for the pairs, folder that holds the ckpt_dir of each bundle under its name, with the weights of the
-            folds in fold_0 and so on; by default the folder models of each bundle.
+            folds in fold_0 and so on, and that of a cascade's previous stage; by default the folder models of each.
         pairs: whether pairs are tried, too; --nopairs leaves them out.
         device: for the pairs: cpu, cuda or cuda:1; by default CUDA where there is a GPU.
 
@@ -56,7 +56,7 @@ def compare(
     for output in outputs:
         scored_folds(output)
 
-    from .pairs import Candidate, score_pairs
+    from .pairs import Candidate, places_of, score_pairs
     from .scores import read_folds
 
     found = [Candidate(root, read_folds(output, data)) for root, output in zip(roots, outputs, strict=True)]
@@ -74,7 +74,7 @@ def compare(
     chosen = [root for root in roots if root.name in best.split(" + ")]
     more = " --save_probabilities" if len(chosen) > 1 else ""
     for root in chosen:
-        weights = f" --override \"{{'ckpt_dir': '{Path(ckpt_dir) / root.name}'}}\"" if ckpt_dir else ""
+        weights = f' --override "{places_of(root, Path(ckpt_dir))}"' if ckpt_dir else ""
         print(f"  scanseg predict --bundle {root} --folds all --input SCANS --output LABELS/{root.name}{weights}{more}")
     if more:
         print(f"  scanseg ensemble {' '.join(f'LABELS/{root.name}' for root in chosen)} --output LABELS/both")

@@ -14,6 +14,7 @@ from components.files import read_json
 from components.images.endings import kind_of
 from components.metrics import dice
 
+from ..bundle.inference import InferenceBundle
 from ..predict.cases import Case
 from ..predict.predictor import Predictor
 from .cases import ScoredCase, scored_cases
@@ -39,6 +40,20 @@ class Candidate:
         return self.root.name
 
 
+def places_of(root: Path, ckpt_dir: Path | None) -> dict[str, str]:
+    """Where the weights of a bundle, and those of the previous stage of a cascade, lie, as overrides of its config.
+
+    Args:
+        root: folder of the bundle.
+        ckpt_dir: folder with the weights of each bundle under its name; None for those in the bundles.
+    """
+    if ckpt_dir is None:
+        return {}
+    previous = InferenceBundle(root).previous_stage
+    more = {} if previous is None else {"previous_ckpt_dir": str(ckpt_dir / previous.name)}
+    return {"ckpt_dir": str(ckpt_dir / root.name), **more}
+
+
 def score_pairs(
     candidates: Sequence[Candidate], dataset_dir: Path, device: str | None = None, ckpt_dir: Path | None = None
 ) -> dict[tuple[str, str], float]:
@@ -48,7 +63,7 @@ def score_pairs(
         candidates: the bundles.
         dataset_dir: the data set.
         device: as of :class:`scripts.predict.Predictor`.
-        ckpt_dir: folder with the weights of each bundle in ``NAME/fold_k``; None for its own ``models/fold_k``.
+        ckpt_dir: as of :func:`places_of`; the weights are in ``fold_k``.
 
     Raises:
         UserError: if weights are missing, or a bundle has no probabilities.
@@ -59,8 +74,8 @@ def score_pairs(
     for fold, folder in candidates[0].scores.folders.items():
         predictors = {}
         for each in candidates:
-            place = {"ckpt_dir": str(ckpt_dir / each.name)} if ckpt_dir else None
-            predictors[each.name] = Predictor(each.root, device=device, folds=[fold], override=place)
+            places = places_of(each.root, ckpt_dir)
+            predictors[each.name] = Predictor(each.root, device=device, folds=[fold], override=places)
         for case in tqdm(scored_cases(folder, dataset_dir, fold), f"fold {fold}", unit="case", disable=None):
             for names, row in _score_case(case, predictors, regions, settings.get("ignore_label")).items():
                 values.setdefault(names, []).append(row)

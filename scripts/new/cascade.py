@@ -45,10 +45,13 @@ def add_previous(config: Json, stage: str, labels: Sequence[int]) -> None:
     if "network_def" in config:
         config["network_def"]["in_channels"] += len(labels)
     if "dataset_dir" in config:
+        segments = any(kind_of(node) == "inference_items" for node in nodes(config))
         after = list(config)[list(config).index("dataset_dir") + 1 :]
         rest = {key: config.pop(key) for key in after}
         config["previous_stage"] = f"$os.path.join(@bundle_root, '..', '{stage}')"
         config["previous_dir"] = "$os.path.join(@previous_stage, 'output')"
+        if segments:
+            config["previous_ckpt_dir"] = "$os.path.join(@previous_stage, 'models')"  # predict runs that stage
         config["previous_labels"] = list(labels)
         config |= rest
 

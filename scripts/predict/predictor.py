@@ -162,7 +162,7 @@ class Predictor:
                 f"{self.bundle.name} is a cascade, but {folder}, the bundle of its previous stage, does not exist: put "
                 f"it there, or give its folder with --override \"{{'previous_stage': 'FOLDER'}}\""
             )
-        before = InferenceBundle(folder)
+        before = InferenceBundle(folder, self.bundle.override_of_previous_stage)
         if folds is None and trained_folds(Path(before.get("ckpt_dir"))):
             folds = "all"
         return Predictor(before, device=str(self.device), tta=self.tta, amp=self.amp, folds=folds)

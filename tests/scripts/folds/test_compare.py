@@ -23,7 +23,7 @@ class Wrong:
 
     def __init__(self, root, device=None, folds=None, override=None):
         self.name = root.name
-        assert override in (None, {"ckpt_dir": str(Path("W") / root.name)})
+        assert override in ({}, {"ckpt_dir": str(Path("W") / root.name)})
 
     def __call__(self, image, probabilities=False):
         assert [path.name for path in image.files] == [f"{image.name}.nii.gz", f"{image.name}_2.nii.gz"]

@@ -13,6 +13,7 @@ from monai.bundle import ConfigParser, run
 
 from scripts.cli import main
 from scripts.errors import UserError, root_cause
+from scripts.folds.pairs import places_of
 from scripts.new import search
 from scripts.new.command import new
 from scripts.predict.predictor import Predictor
@@ -120,6 +121,17 @@ def test_predict_runs_the_previous_stage_first(made, tmp_path):
     held_out = Predictor(made, device="cpu", folds=[0])
     assert [path.parent.name for path in held_out.previous.weights] == ["fold_0"]
     assert torch.is_tensor(next(held_out.network.parameters()))
+
+
+def test_weights_of_both_stages_elsewhere(made, tmp_path):
+    places = places_of(made, tmp_path)
+    assert places == {"ckpt_dir": str(tmp_path / made.name), "previous_ckpt_dir": str(tmp_path / "x_3d_lowres")}
+    for name in (made.name, "x_3d_lowres"):
+        shutil.copytree(made.parent / name / "models/fold_0", tmp_path / name / "fold_0")
+    moved = Predictor(made, device="cpu", folds=[0], override=places)
+    for stage, name in ((moved, made.name), (moved.previous, "x_3d_lowres")):
+        assert stage.weights == [tmp_path / name / "fold_0" / "model.pt"]
+    assert places_of(made, None) == {}
 
 
 def test_a_cascade_needs_its_previous_stage(made, tmp_path):
