@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -47,6 +47,17 @@ NEEDED: dict[object, str] = {
     dict: "needs values by id, as '{\"max_epochs\": 2}'",
 }
 """What an argument of a type needs, for messages."""
+
+
+def separated(value: str | Sequence[object]) -> list[str]:
+    """The words of an argument with commas between them; Fire makes a list of some.
+
+    Example:
+        >>> separated("adamw, demo,"), separated(("adamw", "demo"))
+        (['adamw', 'demo'], ['adamw', 'demo'])
+    """
+    words = value.split(",") if isinstance(value, str) else map(str, value)
+    return [word for word in (word.strip() for word in words) if word]
 
 
 def check_arguments(function: Callable[..., object], values: Mapping[str, object]) -> None:

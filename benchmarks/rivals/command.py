@@ -14,7 +14,7 @@ from components import __version__, machine
 from components.files import read_json, write_text
 from scripts.bundle.find import ROOT, find_bundle
 from scripts.errors import UserError, reason
-from scripts.hints import Count, From, check_arguments
+from scripts.hints import Count, From, check_arguments, separated
 from scripts.new.command import new
 from scripts.new.short import SLICES
 
@@ -76,9 +76,9 @@ def rivals(
     """
     check_arguments(rivals, locals())
     if from_json:
-        records = [read_json(Path(name)) for name in _words(from_json)]
+        records = [read_json(Path(name)) for name in separated(from_json)]
     else:
-        names = _words(networks)
+        names = separated(networks)
         for name in names:
             rival(name)
         if not (data and out):
@@ -234,8 +234,3 @@ def _check_settings(folder: Path, settings: Json) -> None:
     if path.is_file():
         check_same(settings, read_json(path), folder)
     write_text(path, json.dumps(settings, indent=1) + "\n")
-
-
-def _words(text: str | Sequence[str]) -> list[str]:
-    """Names with commas between them; Fire makes a tuple of some."""
-    return text.split(",") if isinstance(text, str) else [str(word) for word in text]

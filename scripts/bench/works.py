@@ -18,6 +18,7 @@ from components.machine import accelerator
 from components.validation import check_choice
 
 from ..errors import reason
+from ..hints import separated
 from ..predict.predictor import checked_device
 from ..tables import aligned
 from . import bundle as training
@@ -114,8 +115,7 @@ def choose(
     Raises:
         ValueError: if there is no such group or work; it names the closest.
     """
-    words = asked.split(",") if isinstance(asked, str) else [str(word) for word in asked]
-    words = [word.strip() for word in words]
+    words = separated(asked)
     for word in words:
         group, slash, _ = word.partition("/")
         if slash and group in groups:

@@ -11,13 +11,13 @@ from components.files import replacing
 
 from ..errors import UserError
 from ..files import check_free
-from ..hints import Count
+from ..hints import Count, separated
 from .job import BEST, INITIAL, LAST, FederatedJob
 
 
 def simulate(
     bundle: str,
-    sites: Sequence[str],
+    sites: str | Sequence[str],
     out: str,
     rounds: Count = 2,
     epochs: Count = 1,
@@ -42,7 +42,7 @@ def simulate(
     Example:
         scanseg federated simulate bundles/msvm_acdc --sites data/a,data/b --out federation --rounds 10
     """
-    folders = _checked_sites([sites] if isinstance(sites, str) else sites)
+    folders = _checked_sites(separated(sites))
     job = FederatedJob(bundle, rounds, epochs, weights, settings)
     target = Path(out).resolve()
     check_free(target)
@@ -65,7 +65,7 @@ def _checked_sites(sites: Sequence[str]) -> list[Path]:
                 f"--sites {folder} is not a dataset_dir, as it has no datalist.json: see scanseg data prepare"
             )
     if len(folders) < 2:
-        raise UserError(f"--sites {folders[0]} is one data set: give two or more, separated by commas")
+        raise UserError(f"--sites has {len(folders)}: give two data sets or more, separated by commas")
     return folders
 
 

@@ -16,7 +16,7 @@ from components.images.endings import is_image, is_picture, listed
 from ..addresses import is_loopback
 from ..bundle.find import find_bundle
 from ..errors import UserError
-from ..hints import Port
+from ..hints import Port, separated
 from .environment import INSTALL
 from .kinds import wanted
 
@@ -70,7 +70,7 @@ def label(studies: str, bundles: str, app: str = "label_app", host: str = "127.0
 
 def _found(bundles: str) -> list[Path]:
     """Folders of the bundles."""
-    roots = [find_bundle(name.strip()) for name in bundles.split(",") if name.strip()]
+    roots = [find_bundle(name) for name in separated(bundles)]
     if not roots:
         raise UserError("--bundles needs the name of a bundle")
     counts = Counter(root.name for root in roots)

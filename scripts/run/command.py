@@ -13,7 +13,7 @@ from components.validation import check_choice
 
 from ..bundle.find import INSTALLED, ROOT, find_bundle
 from ..errors import UserError
-from ..hints import Count
+from ..hints import Count, separated
 from .cross_validation import Plan, evaluate_folds, train_folds
 from .monai_command import CONFIGS, from_here, monai_command, typed
 
@@ -90,11 +90,16 @@ def _words(
     return [*launcher, *monai_command(run_id, root, more, settings)]
 
 
+def _names(config: str | None) -> list[str]:
+    """Further configs, without the ending."""
+    return [word.removesuffix(".json") for word in separated(config or "")]
+
+
 def _of_both(root: Path, config: str | None, file: str) -> str:
     """Those of the further configs of a training that change what another config has, too, such as the network."""
     known = read_json(root / "configs" / file).keys() - {"train", "validate"}
     found = []
-    for name in filter(None, (text.strip().removesuffix(".json") for text in (config or "").split(","))):
+    for name in _names(config):
         path = root / "configs" / f"{name}.json"
         keys = {key.lstrip("+").partition("#")[0] for key in read_json(path)} if path.is_file() else set()
         if keys & known and not keys & {"train", "validate"}:
@@ -106,7 +111,7 @@ def _further(root: Path, config: str | None) -> tuple[list[str], dict[str, str]]
     """File names of further configs, and the setting for the one of MLflow, which MONAI wants apart from them."""
     there = sorted(path.stem for path in (root / "configs").glob("*.json"))
     files, settings = [], {}
-    for name in filter(None, (text.strip().removesuffix(".json") for text in (config or "").split(","))):
+    for name in _names(config):
         check_choice(f"config of {root.name}", name, there)
         if "handlers_id" in read_json(root / "configs" / f"{name}.json"):
             settings["tracking"] = str(from_here(root / "configs" / f"{name}.json"))

@@ -10,6 +10,7 @@ from components.files import write_text
 
 from ..arguments import PROGRAM
 from ..errors import UserError
+from ..hints import separated
 from .archive import write_zip
 from .contents import ROOT, Weights, bundle_names, collect, own_weights
 from .entries import (
@@ -62,7 +63,7 @@ def package(
     Example:
         scanseg zoo package --out dist
     """
-    names = bundle_names(ROOT) if bundle is None else [name.strip() for name in bundle.split(",")]
+    names = bundle_names(ROOT) if bundle is None else separated(bundle)
     given = _weights(names, weights, weights_source, weights_licence)
     released = read_index(INDEX) if INDEX.is_file() else empty_index()
     base = check_base_url(base_url) if base_url is not None else ""

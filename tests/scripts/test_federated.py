@@ -49,7 +49,7 @@ def sites(tmp_path_factory):
 def federation(sites):
     """Two rounds over both data sets."""
     pytest.importorskip("nvflare", reason="NVIDIA FLARE is not installed")
-    places = ("--sites", f"['{sites / 'site a'}','{sites / 'b'}']", "--out", "federation")
+    places = ("--sites", f"{sites / 'site a'},b", "--out", "federation")
     done = scanseg(
         "federated", "simulate", BUNDLE, *places, "--rounds", 2, "--settings", json.dumps(SETTINGS), cwd=sites
     )
@@ -124,7 +124,7 @@ def test_exported_job_starts_from_given_weights(sites, tmp_path):
     ("arguments", "told"),
     [
         (["simulate", BUNDLE, "--sites", "a", "--out", "o"], "--sites a is not a dataset_dir"),
-        (["simulate", BUNDLE, "--sites", "one", "--out", "o"], "--sites one is one data set"),
+        (["simulate", BUNDLE, "--sites", "one", "--out", "o"], "--sites has 1: give two data sets or more"),
         (["simulate", "nothing", "--sites", "one,one", "--out", "o"], "unknown bundle 'nothing'"),
         (["simulate", BUNDLE, "--sites", "one,one", "--out", "one"], "one exists and is not empty"),
         (

@@ -139,7 +139,6 @@ def test_choice_of_works():
         ("kernels/mlst", "did you mean 'kernels/mlstm'"),
         ("kernls/mlstm", "unknown work 'kernls/mlstm'"),
         ("msvm", "did you mean networks/msvm or memory/msvm"),
-        ("kernels,,networks", "unknown work ''"),
     ],
 )
 def test_unknown_works(word, told):
