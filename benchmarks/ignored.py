@@ -20,7 +20,7 @@ from components.files import read_json, write_text
 from scripts.errors import UserError
 from scripts.hints import Count, check_arguments
 from scripts.new.command import new
-from scripts.new.sources import Source, find_sources
+from scripts.new.own_data import Source, find_sources
 from scripts.predict.command import quiet
 from scripts.tables import aligned
 

@@ -38,8 +38,8 @@ def check(dataset_dir: str, bundle: str | None = None, processes: Count | None =
     Example:
         scanseg data check data/msvm_synapse
     """
+    from ..new.own_data import is_raw
     from ..new.raw_check import check_raw  # a layout of new, which itself is built on this package
-    from ..new.sources import is_raw
 
     folder = Path(dataset_dir)
     processes = process_count(processes)

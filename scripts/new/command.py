@@ -88,9 +88,9 @@ def new(
     from .describe import text
     from .making import Maker
     from .measure import measure
+    from .own_data import find_sources
     from .plan import plan
     from .short import Budget
-    from .sources import find_sources
     from .split import split
     from .suitability import check_folds, check_instances, check_scaled, form_of, is_usable, notes_on
     from .summary import summarise

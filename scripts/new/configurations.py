@@ -8,7 +8,7 @@ from ..errors import UserError
 from ..memory import Memory
 from .base import Base
 from .frame import frame_of, full_and_low, room_of
-from .sources import Source, Sources
+from .own_data import Source, Sources
 from .summary import Measurement
 
 CONFIGURATIONS = ("3d", "2d", "3d_lowres", "3d_cascade")

@@ -24,7 +24,7 @@ from ..data.labels import remap
 from ..data.output import numbered
 from ..data.reading import naming, read_content
 from ..data.work import work
-from .sources import Source
+from .own_data import Source
 
 SMALLEST_INTERIOR = 4
 """Smallest interior of an object, in pixels, that the labels keep; the published 16 would lose small nuclei."""

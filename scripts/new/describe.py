@@ -16,8 +16,8 @@ from components import __version__
 from ..run.monai_command import from_here
 from ..tables import aligned
 from .configurations import previous_stage
+from .own_data import RAW_LAYOUT
 from .plan import Choice, Plan
-from .sources import RAW_LAYOUT
 from .summary import Measurement
 
 

@@ -15,9 +15,9 @@ from ..data.dataset import PARTS, Dataset
 from .base import Base
 from .datafolder import Form, fill, share
 from .describe import NewBundle, readme
+from .own_data import Source, Sources
 from .plan import Plan
 from .short import Budget
-from .sources import Source, Sources
 from .summary import Measurement
 from .write import new_bundle, write_configs
 

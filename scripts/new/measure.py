@@ -16,7 +16,7 @@ from ..data.labelling import Labelling
 from ..data.reading import read_content
 from ..data.work import work
 from ..errors import UserError
-from .sources import Source, Sources
+from .own_data import Source, Sources
 
 SAMPLED = 10_000
 """So many foreground voxels of each case stand for its intensities."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..data.scales import Scale, mixed_scales
 from .measure import look, mixed
-from .sources import find_sources
+from .own_data import find_sources
 
 
 def check_raw(folder: Path, processes: int) -> int:

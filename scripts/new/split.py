@@ -14,7 +14,7 @@ from components.files import read_json
 from ..data.dataset import PARTS
 from ..data.reading import naming
 from ..errors import UserError
-from .sources import Source, Sources
+from .own_data import Source, Sources
 
 FIFTH = 5
 """One case of so many is held out."""

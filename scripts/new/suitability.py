@@ -10,8 +10,8 @@ from ..errors import UserError
 from .base import Base
 from .datafolder import Form
 from .measure import Measured
+from .own_data import Source, Sources
 from .plan import Plan
-from .sources import Source, Sources
 
 
 def check_instances(base: Base, sources: Sources) -> None:

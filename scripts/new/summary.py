@@ -10,7 +10,7 @@ import numpy as np
 
 from ..data.labelling import Labelling
 from .measure import CaseFacts, Measured
-from .sources import Sources
+from .own_data import Sources
 
 COLOURS = ("red", "green", "blue")
 """Channels of every picture as the bundles load it: grey becomes three equal ones."""

@@ -14,7 +14,7 @@ from scripts.data.faults import CheckJob, inspect
 from scripts.errors import UserError
 from scripts.new.datafolder import Form, fill
 from scripts.new.measure import measure
-from scripts.new.sources import find_sources
+from scripts.new.own_data import find_sources
 
 
 def entered(root, out, **form):

@@ -13,7 +13,7 @@ from raw_data import nifti, png
 
 from scripts.errors import UserError
 from scripts.new.measure import measure
-from scripts.new.sources import find_sources
+from scripts.new.own_data import find_sources
 from scripts.new.summary import summarise
 
 

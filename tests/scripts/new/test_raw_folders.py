@@ -14,7 +14,7 @@ from components.images.stacks import is_stack
 from scripts.cli import main
 from scripts.errors import UserError
 from scripts.new.measure import measure
-from scripts.new.sources import find_sources
+from scripts.new.own_data import find_sources
 
 
 def changed(root, **changes):

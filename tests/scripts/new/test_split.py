@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from scripts.errors import UserError
-from scripts.new.sources import Source, Sources
+from scripts.new.own_data import Source, Sources
 from scripts.new.split import split
 
 
