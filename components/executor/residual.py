@@ -21,6 +21,8 @@ from . import convolution
 from .merged import Merged, convolve_merged
 from .workspace import give
 
+SMALL = 4
+"""How many times as many numbers as a map a weight has for the map to change its order in memory instead."""
 FEW = 1024
 """Voxels below which it takes as long to sum the weights of :class:`Merged` as it saves."""
 
@@ -95,7 +97,9 @@ def convolve(layer: nn.Conv2d | nn.Conv3d, x: Tensor | Merged, owned: bool = Fal
     if not torch.is_grad_enabled():
         return convolution.convolve(x, layer.weight, layer.bias, layer.stride, layer.padding, owned)
     if max(layer.kernel_size) > 1:
-        return layer(x).contiguous(memory_format=memory_format(x))  # libraries other than oneDNN change the order
+        # PyTorch brings the weight to the order of the map, and its gradient back: the smaller of both is to change.
+        y = layer(x.contiguous() if layer.weight.numel() > SMALL * x.numel() else x)
+        return y.contiguous(memory_format=memory_format(x))  # libraries other than oneDNN change the order, too
     return _pointwise(layer.stride, x, layer.weight, layer.bias)
 
 
