@@ -163,11 +163,13 @@ def write_docs(records: Sequence[Record], path: Path) -> None:
     """Write the page of one or several comparisons; the pictures go to ``images/accuracy`` beside it."""
     parts = []
     for record in records:
-        picture = f"{record['about']['name']}.png"
+        minutes = f"{record['settings']['cpu_seconds'] / 60:g}"
+        picture = f"{record['about']['name']}_{minutes}.png"
         plot(record, path.parent / IMAGES / picture)
         parts.append(
             {
                 **record,
+                "minutes": minutes,
                 "tables": tables(record),
                 "picture": f"{IMAGES.as_posix()}/{picture}",
                 "command": command(record),

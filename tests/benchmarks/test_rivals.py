@@ -158,7 +158,7 @@ def record(folder, earlier=None):
     failed = folder / "segresnet" / "seed0"
     failed.mkdir(parents=True)
     (failed / "failed.json").write_text('{"reason": "it needs more memory than is free"}')
-    settings = {"data": "D/toy", "iterations": 8, "cpu_seconds": 16.0, "validations": 2, "validation_cases": None}
+    settings = {"data": "D/toy", "iterations": 8, "cpu_seconds": 15.0, "validations": 2, "validation_cases": None}
     settings |= {"threads": 1, "batch_size": 2, "bundle": "", "instances": False}
     about = {"name": "toy", "cases": {"training": 5, "validation": 2, "test": 3}, "patch_size": [40, 56, 40]}
     about |= {"features": [16, 32], "batch_size": 2, "mixed": True, "cpus": ["a CPU"], "versions": {"torch": "2"}}
@@ -176,7 +176,7 @@ def test_the_page_is_made_of_the_records(tmp_path):
     write_docs([found], tmp_path / "accuracy.md")
     page = (tmp_path / "accuracy.md").read_text()
     assert "--networks bot,dynunet --seeds 1" in page
-    assert (tmp_path / "images/accuracy/toy.png").stat().st_size > 10_000
+    assert (tmp_path / "images/accuracy/toy_0.25.png").stat().st_size > 10_000
 
 
 def test_a_comparison_is_continued_on_another_machine(tmp_path):
