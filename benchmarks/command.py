@@ -12,7 +12,7 @@ from typing import Any
 from scripts.bench.session import Row, Session, Settings
 from scripts.bench.works import checked_settings, choose, listing, measure
 from scripts.errors import UserError
-from scripts.hints import Count, Seed, check_arguments
+from scripts.hints import Count, Seed, check_arguments, separated
 
 from . import limits
 from .precision import bundle_of
@@ -55,12 +55,14 @@ def run(
     check_arguments(run, {"repeats": repeats, "threads": threads, "seed": seed, "quick": quick})
     if list_works:
         print(listing(WORKS, GROUPS))
+        print(*(f"{name}: {', '.join(works)}" for name, works in PRESETS.items()), sep="\n")
         return
     if from_json is not None:
         record = read_record(Path(from_json))
         _check_folder(out, Path(from_json))
     else:
-        names = choose(PRESETS.get(str(work), work), WORKS, GROUPS)
+        asked = [name for word in separated(work) for name in PRESETS.get(word, (word,))]
+        names = choose(asked, WORKS, GROUPS)
         _check_folder(out)
         if weights is not None:
             if "networks/bfloat16" not in names:

@@ -71,11 +71,11 @@ def score_pairs(
     settings = read_json(candidates[0].root / "configs" / "evaluate.json")
     regions = settings.get("regions") or [[n] for n in range(1, len(candidates[0].scores.table.class_names) + 1)]
     values: dict[tuple[str, str], list[list[float]]] = {}
+    places = {each.name: places_of(each.root, ckpt_dir) for each in candidates}
     for fold, folder in candidates[0].scores.folders.items():
         predictors = {}
         for each in candidates:
-            places = places_of(each.root, ckpt_dir)
-            predictors[each.name] = Predictor(each.root, device=device, folds=[fold], override=places)
+            predictors[each.name] = Predictor(each.root, device=device, folds=[fold], override=places[each.name])
         for case in tqdm(scored_cases(folder, dataset_dir, fold), f"fold {fold}", unit="case", disable=None):
             for names, row in _score_case(case, predictors, regions, settings.get("ignore_label")).items():
                 values.setdefault(names, []).append(row)

@@ -70,8 +70,10 @@ def test_every_group_and_bar_has_works():
 
 def test_preset(works, tmp_path, monkeypatch):
     monkeypatch.setitem(command.PRESETS, "bars", ("networks/msvm",))
-    main(["--work", "bars", "--out", str(tmp_path)])
-    assert {r["work"] for r in rows(tmp_path)} == {"networks/msvm"}
+    for number, words in enumerate(("bars", "bars,networks/bfloat16")):
+        main(["--work", words, "--out", str(tmp_path / str(number))])
+    assert {r["work"] for r in rows(tmp_path / "0")} == {"networks/msvm"}
+    assert {r["work"] for r in rows(tmp_path / "1")} == {"networks/msvm", "networks/bfloat16"}
 
 
 @pytest.mark.parametrize(
