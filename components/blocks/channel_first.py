@@ -6,8 +6,9 @@ and nothing is copied.
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from ..kernels.linear import Linear
 
 
 def to_last(x: Tensor) -> Tensor:
@@ -34,7 +35,7 @@ class LayerNorm2d(nn.LayerNorm):
         return to_first(super().forward(to_last(x)))
 
 
-class Linear2d(nn.Linear):
+class Linear2d(Linear):
     """A linear map of the channels of each pixel, (B, in, H, W) to (B, out, H, W); weight (out, in).
 
     Example:
@@ -45,4 +46,4 @@ class Linear2d(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, in, H, W)."""
-        return to_first(F.linear(to_last(x), self.weight, self.bias))
+        return to_first(super().forward(to_last(x)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..kernels.linear import Linear
 from .channel_first import to_first, to_last
 
 
@@ -33,7 +34,7 @@ class PatchExpand(nn.Module):
         self.batch_norm = nn.BatchNorm2d(hidden)
         self.depthwise = nn.Conv2d(hidden, hidden, kernel_size=3, padding=1, groups=hidden)
         self.norm = nn.LayerNorm(out_channels)
-        self.head = nn.Linear(out_channels, head_channels) if head_channels is not None else nn.Identity()
+        self.head = Linear(out_channels, head_channels) if head_channels is not None else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """Expand (B, C, H, W)."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..kernels import mlstm
+from ..kernels.linear import Linear, linear
 
 CONV_KERNEL = 4
 
@@ -70,16 +71,16 @@ class ViLBlock(nn.Module):
         inner = 2 * dim
         self.heads = 4 if dim % 4 == 0 else 2
         self.norm = OffsetLayerNorm(dim)
-        self.up = nn.Linear(dim, 2 * inner, bias=False)
+        self.up = Linear(dim, 2 * inner, bias=False)
         self.conv = nn.Conv1d(inner, inner, CONV_KERNEL, groups=inner)
         self.q = BlockDiagonalLinear(inner, self.heads)
         self.k = BlockDiagonalLinear(inner, self.heads)
         self.v = BlockDiagonalLinear(inner, self.heads)
-        self.input_gate = nn.Linear(3 * inner, self.heads)
-        self.forget_gate = nn.Linear(3 * inner, self.heads)
+        self.input_gate = Linear(3 * inner, self.heads)
+        self.forget_gate = Linear(3 * inner, self.heads)
         self.cell_norm = OffsetLayerNorm(inner, self.heads)
         self.skip = nn.Parameter(torch.ones(inner))
-        self.down = nn.Linear(inner, dim, bias=False)
+        self.down = Linear(inner, dim, bias=False)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -108,7 +109,7 @@ class ViLBlock(nn.Module):
 def _gate(layer: nn.Linear, parts: Sequence[Tensor]) -> Tensor:
     """A linear layer of several parts side by side, without the concatenation: it would be the largest of all maps."""
     weights = layer.weight.split([part.shape[-1] for part in parts], -1)
-    return sum((F.linear(part, weight) for part, weight in zip(parts, weights, strict=True)), layer.bias)
+    return sum((linear(part, weight) for part, weight in zip(parts, weights, strict=True)), layer.bias)
 
 
 class ViLLayer(nn.Module):

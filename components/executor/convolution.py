@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..kernels.linear import linear
 from ..kernels.precision import convolution_dtype
 from .workspace import take
 
@@ -94,7 +95,7 @@ def convolution(
 
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Convolution of channels-last maps by kernels of size 1, as a matrix product over the channels."""
-    return F.linear(x.movedim(1, -1), weight.flatten(1), bias).movedim(-1, 1)
+    return linear(x.movedim(1, -1), weight.flatten(1), bias).movedim(-1, 1)
 
 
 def _has_onednn(dtype: torch.dtype) -> bool:

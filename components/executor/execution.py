@@ -14,6 +14,7 @@ from ..blocks.activation_checkpointing import run_blocks
 from ..blocks.patch_expand import PatchExpand
 from ..blocks.residual import ResidualBlock, ResidualUpBlock
 from ..blocks.vss import VSSUpBlock
+from ..kernels.linear import Linear
 from ..kernels.registry import recording
 from . import patch_expand, residual
 from .workspace import workspace
@@ -41,7 +42,7 @@ LAYERS = (
     nn.BatchNorm2d,
     nn.SyncBatchNorm,
     nn.LayerNorm,
-    nn.Linear,
+    Linear,
     nn.Identity,
     nn.Sequential,
 )

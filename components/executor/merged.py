@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..kernels.layout import channels_last, memory_format
+from ..kernels.linear import linear, weight_gradient
 from ..kernels.precision import convolution_dtype, no_autocast
 from .convolution import convolve, planes, pointwise, slabs
 from .interpolated import Axis, axis, convolve_interpolated, matched, phase_kernels
@@ -121,8 +122,8 @@ def _gradients(dy: Tensor, x: Tensor, weight: Tensor, padding: Sequence[int] | N
     """Gradients of the input and the weight of a convolution with stride 1, which keeps the size by default."""
     if max(weight.shape[2:]) == 1:
         rows, drows = x.movedim(1, -1), dy.movedim(1, -1)
-        dweight = drows.flatten(0, -2).T @ rows.flatten(0, -2)
-        return (drows @ weight.flatten(1)).movedim(-1, 1), dweight.view_as(weight)
+        dx = linear(drows, weight.flatten(1).T).movedim(-1, 1)
+        return dx, weight_gradient(rows, drows).view_as(weight)
     ones = [1] * (x.ndim - 2)
     padding = [size // 2 for size in weight.shape[2:]] if padding is None else padding
     arguments = None, ones, padding, ones, False, [0] * len(ones), 1, [True, True, False]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..blocks.channel_first import to_last
 from ..blocks.patch_expand import PatchExpand
 from ..blocks.vss import VSSUpBlock
-from .convolution import planes, slabs
+from .convolution import planes, pointwise, slabs
 
 STRIPE = 2**21
 """Bytes of the widest maps of a stripe of rows: they stay in the caches."""
@@ -36,7 +36,7 @@ def expand(block: PatchExpand, x: Tensor) -> Tensor:
 
 
 def _whole(block: PatchExpand, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return block.rearrange(block.depthwise(F.relu(F.conv2d(x, weight, bias), inplace=True)))
+    return block.rearrange(block.depthwise(F.relu(_expanded(x, weight, bias), inplace=True)))
 
 
 def _in_stripes(block: PatchExpand, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -46,11 +46,15 @@ def _in_stripes(block: PatchExpand, x: Tensor, weight: Tensor, bias: Tensor) -> 
     voxel = block.expand.out_channels * x.element_size()
     for sample, begin, end in slabs(len(x), x.shape[2:], voxel, STRIPE):
         first, last = max(begin - 1, 0), min(end + 1, height)  # the depthwise convolution reads a row more
-        rows = F.relu(F.conv2d(x[sample : sample + 1, :, first:last], weight, bias), inplace=True)
+        rows = F.relu(_expanded(x[sample : sample + 1, :, first:last], weight, bias), inplace=True)
         rows = planes(rows, begin - 1 - first, end + 1 - first)
         rows = F.conv2d(rows, depthwise.weight, depthwise.bias, padding=(0, 1), groups=depthwise.groups)
         images[sample].append(block.rearrange(rows))
     return torch.cat([torch.cat(stripes, 2) for stripes in images])
+
+
+def _expanded(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return pointwise(x, weight, bias) if x.device.type == "cpu" else F.conv2d(x, weight, bias)
 
 
 def _folds_running(block: PatchExpand) -> bool:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ...custom_op import custom_op
 from ...layout import from_rows, to_rows
+from ...linear import linear, weight_gradient
 from ..selective_scan.numba import Path, Scan, kept_shape, padding, scan_backward, scan_forward
 
 
@@ -50,7 +51,7 @@ def _prepare(
     x: Tensor, x_proj_weight: Tensor, dt_projs_weight: Tensor, dt_projs_bias: Tensor, A: Tensor, D: Tensor
 ) -> Scan:
     rows = to_rows(x)
-    parameters = rows @ x_proj_weight.flatten(0, 1).T
+    parameters = linear(rows, x_proj_weight.flatten(0, 1))
     return Scan(rows, rows, parameters, dt_projs_weight, dt_projs_bias, A, D, _paths(*x.shape[2:]), True)
 
 
@@ -81,7 +82,7 @@ def _scan_backward(
     d_low_rank = torch.bmm(dt_projs_weight.mT, ddt.mT).permute(2, 0, 1)
     d_parameters = torch.cat((d_low_rank, dBC.flatten(0, 1)), dim=-1).flatten(1)
     dx.flatten(0, 1).addmm_(d_parameters, x_proj_weight.flatten(0, 1))
-    d_x_proj_weight = (d_parameters.T @ rows).view_as(x_proj_weight)
+    d_x_proj_weight = weight_gradient(rows, d_parameters).view_as(x_proj_weight)
     d_weight = torch.bmm(dt.mT, ddt).mT.contiguous()
     return from_rows(dx, x), d_x_proj_weight, d_weight, d_bias, dA, dD
 
