@@ -19,10 +19,9 @@ from ..kernels.layout import channels_last, is_by_rows, memory_format
 from ..kernels.ops.instance_norm.operator import Again
 from . import convolution
 from .merged import Merged, convolve_merged
+from .unfolded import convolve_unfolded, is_large
 from .workspace import give
 
-SMALL = 4
-"""How many times as many numbers as a map a weight has for the map to change its order in memory instead."""
 FEW = 1024
 """Voxels below which it takes as long to sum the weights of :class:`Merged` as it saves."""
 
@@ -94,12 +93,12 @@ def convolve(layer: nn.Conv2d | nn.Conv3d, x: Tensor | Merged, owned: bool = Fal
     """
     if isinstance(x, Merged):
         return x.convolve(layer.weight, layer.bias, owned)
+    if is_large(layer.weight, x, layer.stride):
+        return convolve_unfolded(x, layer.weight, layer.bias, layer.stride, layer.padding)
     if not torch.is_grad_enabled():
         return convolution.convolve(x, layer.weight, layer.bias, layer.stride, layer.padding, owned)
     if max(layer.kernel_size) > 1:
-        # PyTorch brings the weight to the order of the map, and its gradient back: the smaller of both is to change.
-        y = layer(x.contiguous() if layer.weight.numel() > SMALL * x.numel() else x)
-        return y.contiguous(memory_format=memory_format(x))  # libraries other than oneDNN change the order, too
+        return layer(x).contiguous(memory_format=memory_format(x))  # libraries other than oneDNN change the order
     return _pointwise(layer.stride, x, layer.weight, layer.bias)
 
 

@@ -8,7 +8,7 @@ import contextlib
 import pytest
 import torch
 
-from components.executor import convolution, execution, patch_expand, residual, workspace
+from components.executor import convolution, execution, patch_expand, residual, unfolded, workspace
 from components.kernels import backends, use_backend
 from components.networks import load_published
 from tests.golden import FOLDER, GoldenCase
@@ -106,6 +106,7 @@ def test_training_by_rows(case, network, monkeypatch):
     """As large images train on a CPU: channels-last, norms in place, nothing merged; here small ones."""
     monkeypatch.setattr(execution, "LARGE_INPUT", 0)
     monkeypatch.setattr(residual, "FEW", 0)
+    monkeypatch.setattr(unfolded, "LARGE", 0)
     network.train()
     try:
         assert_differentiates_as_published(case, network)
@@ -155,6 +156,7 @@ def test_without_gradients_in_slabs(case, network, monkeypatch):
     monkeypatch.setattr(convolution, "SLAB", 2**14)
     monkeypatch.setattr(patch_expand, "STRIPE", 2**14)
     monkeypatch.setattr(residual, "FEW", 0)
+    monkeypatch.setattr(unfolded, "LARGE", 0)
     monkeypatch.setattr(workspace, "LARGE", 0)
     assert_infers_as_published(case, network)
 
