@@ -9,10 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..blocks.channel_first import to_last
+from ..blocks.channel_first import to_first, to_last
 from ..blocks.patch_expand import PatchExpand
 from ..blocks.vss import VSSUpBlock
-from .convolution import planes, pointwise, slabs
+from ..kernels.linear import linear
+from .convolution import planes, slabs
 
 STRIPE = 2**21
 """Bytes of the widest maps of a stripe of rows: they stay in the caches."""
@@ -36,7 +37,7 @@ def expand(block: PatchExpand, x: Tensor) -> Tensor:
 
 
 def _whole(block: PatchExpand, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return block.rearrange(block.depthwise(F.relu(_expanded(x, weight, bias), inplace=True)))
+    return block.rearrange(block.depthwise(_expanded(x, weight, bias)))
 
 
 def _in_stripes(block: PatchExpand, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -46,7 +47,7 @@ def _in_stripes(block: PatchExpand, x: Tensor, weight: Tensor, bias: Tensor) -> 
     voxel = block.expand.out_channels * x.element_size()
     for sample, begin, end in slabs(len(x), x.shape[2:], voxel, STRIPE):
         first, last = max(begin - 1, 0), min(end + 1, height)  # the depthwise convolution reads a row more
-        rows = F.relu(_expanded(x[sample : sample + 1, :, first:last], weight, bias), inplace=True)
+        rows = _expanded(x[sample : sample + 1, :, first:last], weight, bias)
         rows = planes(rows, begin - 1 - first, end + 1 - first)
         rows = F.conv2d(rows, depthwise.weight, depthwise.bias, padding=(0, 1), groups=depthwise.groups)
         images[sample].append(block.rearrange(rows))
@@ -54,7 +55,13 @@ def _in_stripes(block: PatchExpand, x: Tensor, weight: Tensor, bias: Tensor) -> 
 
 
 def _expanded(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return pointwise(x, weight, bias) if x.device.type == "cpu" else F.conv2d(x, weight, bias)
+    """1 × 1 convolution and ReLU."""
+    if x.device.type != "cpu":
+        return F.relu(F.conv2d(x, weight, bias), inplace=True)
+    pixels = to_last(x)
+    # in place before it is a view: PyTorch would copy the gradient of a view that was changed
+    expanded = F.relu(linear(pixels.flatten(0, 2), weight.flatten(1), bias), inplace=True)
+    return to_first(expanded.unflatten(0, pixels.shape[:3]))
 
 
 def _folds_running(block: PatchExpand) -> bool:

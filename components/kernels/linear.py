@@ -54,7 +54,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     rows = x.flatten(0, -2)
     learns = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, weight, bias))
     y = _Linear.apply(rows, weight, bias) if learns else _multiply(rows, weight, bias)
-    return y.unflatten(0, x.shape[:-1])
+    return y if x.ndim == 2 else y.unflatten(0, x.shape[:-1])
 
 
 def _multiply(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -92,7 +92,10 @@ def weight_gradient(x: Tensor, dy: Tensor) -> Tensor:
         (out, in).
     """
     x, dy = x.flatten(0, -2), dy.flatten(0, -2)
-    return dy.T @ x if min(x.shape[1], dy.shape[1]) < NARROW else linear(dy.T, x.T)
+    if min(x.shape[1], dy.shape[1]) < NARROW:
+        return dy.T @ x
+    transposes = dy.numel() > x.numel() + 2 * x.shape[1] * dy.shape[1]  # the first of both is copied
+    return linear(x.T, dy.T).T.contiguous() if transposes else linear(dy.T, x.T)
 
 
 def _by_onednn(x: Tensor, weight: Tensor) -> bool:

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from components.kernels import linear as module
 from components.kernels.linear import Linear, linear
 
-WIDTHS = [(3, 5), (5, module.NARROW), (module.NARROW, 65)]
+WIDTHS = [(3, 5), (5, module.NARROW), (module.NARROW, 65), (module.NARROW, 3 * module.NARROW)]
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def numbers(*shape, seed=0):
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("shape", [(7,), (2, 3, 4)])
+@pytest.mark.parametrize("shape", [(7,), (2, 3, 100)])
 @pytest.mark.parametrize("biased", [True, False])
 def test_is_linear_with_derivatives_of_two_orders(products, width, shape, biased):
     inner, outer = width
