@@ -24,6 +24,7 @@ from .page import show, write_docs
 from .record import check_same, complete, finished, gather, recorded
 from .schedule import EPOCHS
 from .scores import score_cases
+from .speed import convolution_rate
 
 BASES = {"xlstm": {False: "xlstm_abdomen_mri_3d", True: "xlstm_cells"}, "msvm": {False: "msvm_acdc"}}
 """Bundles that are made new for the data, by base and whether the labels number objects."""
@@ -137,6 +138,7 @@ def _one(place: Path, spec: Json, python: str) -> None:
     """Train, predict and score a network; a failure is noted, and does not stop the others."""
     place.mkdir(parents=True, exist_ok=True)
     write_text(place / "spec.json", json.dumps(spec, indent=1) + "\n")
+    write_text(place / "speed.json", json.dumps({"convolution_rate": convolution_rate()}))
     (place / "failed.json").unlink(missing_ok=True)
     threads = {f"{name}_NUM_THREADS": str(spec["threads"]) for name in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
     try:

@@ -56,9 +56,9 @@ def gather(folder: Path, settings: Json, about: Json, earlier: Json | None = Non
         earlier: a record with further trainings, made in another folder.
 
     Returns:
-        ``settings``, ``about``, ``date`` and ``runs``: for each training network, seed, schedule, CPU seconds, peak
-        memory, parameters, validations (iteration, CPU seconds, Dice) and the scores of each test case; or why it
-        failed.
+        ``settings``, ``about``, ``date`` and ``runs``: for each training network, seed, schedule, CPU seconds, speed of
+        the processor, peak memory, parameters, validations (iteration, CPU seconds, Dice) and the scores of each test
+        case; or why it failed.
     """
     known = finished(earlier)
     runs = list(known.values())
@@ -77,6 +77,7 @@ def gather(folder: Path, settings: Json, about: Json, earlier: Json | None = Non
         run |= {
             "schedule": read_json(place / "schedule.json"),
             **read_json(place / "training.json"),
+            **read_json(place / "speed.json"),
             "iterations": len(steps),
             "cpu_seconds": sum(steps),
             "validations": [[n, sum(steps[:n]), dice] for n, dice in clock["validations"]],

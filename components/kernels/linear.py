@@ -100,9 +100,9 @@ def weight_gradient(x: Tensor, dy: Tensor) -> Tensor:
 
 def _by_onednn(x: Tensor, weight: Tensor) -> bool:
     return (
-        onednn_is_faster()
+        not torch.compiler.is_compiling()
         and not recording()
-        and not torch.compiler.is_compiling()
+        and onednn_is_faster()
         and not torch.is_autocast_enabled("cpu")
         and type(x) is Tensor  # and not one that stands for another
         and x.device.type == "cpu"
