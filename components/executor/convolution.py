@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..kernels.layout import channels_last
 from ..kernels.linear import linear
 from ..kernels.precision import convolution_dtype
 from .workspace import take
@@ -43,12 +44,14 @@ def convolve(
         inplace: whether the result may overwrite x, if it has its shape and dtype.
 
     Returns:
-        (B, F, *spatial), channels-last in memory: that of x, or taken from the workspace.
+        (B, F, *spatial), channels-last in memory: that of x, taken from the workspace, or new if it is one slab.
     """
     dtype, kernel = convolution_dtype(x), weight.shape[2:]
     axes = zip(x.shape[2:], kernel, stride, padding, strict=True)
     size = [(length + 2 * pad - taps) // step + 1 for length, taps, step, pad in axes]
     shape = (x.shape[0], weight.shape[0], *size)
+    if math.prod(shape) * dtype.itemsize <= SLAB:
+        return channels_last(convolution(weight, bias, dtype, stride, padding, sliced=False)(x))
     overwrites = inplace and shape == x.shape and dtype == x.dtype
     y = x if overwrites else take(shape[0], shape[1], size, dtype)
     parts = slabs(y.shape[0], size, y.shape[1] * y.element_size())

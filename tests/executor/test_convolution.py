@@ -46,7 +46,7 @@ def test_is_the_convolution(size, kernel, stride, inplace, slab, monkeypatch):
         y = convolution.convolve(x, weight, bias, stride, [edge // 2 for edge in kernel], inplace)
     torch.testing.assert_close(y, wanted)
     assert y.movedim(1, -1).is_contiguous()
-    overwritten = inplace and max(stride) == 1
+    overwritten = inplace and max(stride) == 1 and slab < 2**24  # which is more than the map
     assert (y.data_ptr() == x.data_ptr()) == overwritten
     if not overwritten:
         torch.testing.assert_close(x, before, rtol=0, atol=0)
