@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from components import __version__, machine
 from components.kernels import default_backend, operators
+from components.kernels.linear import linear
 from scripts.bench.session import Settings
 from scripts.bench.timing import once
 from scripts.errors import reason
@@ -73,7 +74,7 @@ def _rates(settings: Settings) -> Mapping[str, tuple[Callable[[], Callable[[], o
 
     def matrix(dtype: torch.dtype) -> Callable[[], object]:
         a, b = (torch.randn(edge, edge, device=settings.device).to(dtype) for _ in range(2))
-        return lambda: torch.mm(a, b)
+        return lambda: linear(a, b)
 
     def copy() -> Callable[[], object]:
         source = torch.ones(numbers, device=settings.device)
