@@ -50,10 +50,16 @@ def convolve(
     axes = zip(x.shape[2:], kernel, stride, padding, strict=True)
     size = [(length + 2 * pad - taps) // step + 1 for length, taps, step, pad in axes]
     shape = (x.shape[0], weight.shape[0], *size)
-    if math.prod(shape) * dtype.itemsize <= SLAB:
-        return channels_last(convolution(weight, bias, dtype, stride, padding, sliced=False)(x))
     overwrites = inplace and shape == x.shape and dtype == x.dtype
-    y = x if overwrites else take(shape[0], shape[1], size, dtype)
+    if math.prod(shape[1:]) * dtype.itemsize <= SLAB:
+        layer = convolution(weight, bias, dtype, stride, padding, sliced=False)
+        if len(x) == 1:
+            return channels_last(layer(x))
+        y = x if overwrites else take(*shape[:2], size, dtype)
+        for place, sample in zip(y.split(1), x.split(1), strict=True):  # as if each were alone
+            place.copy_(layer(sample))
+        return y
+    y = x if overwrites else take(*shape[:2], size, dtype)
     parts = slabs(y.shape[0], size, y.shape[1] * y.element_size())
     layer = convolution(weight, bias, dtype, stride, (0, *padding[1:]), sliced=len(parts) > y.shape[0])
     waiting = deque()

@@ -24,14 +24,14 @@ LARGE = 2**20
 
 
 def is_large(weight: Tensor, x: Tensor, stride: Sequence[int]) -> bool:
-    """Whether a weight has more numbers than what its kernel, which keeps the size, meets at all positions.
+    """Whether a weight has more numbers than what its kernel, which keeps the size, meets at all positions of a map.
 
     Args:
         weight: (F, C, *kernel_size).
         x: (B, C, *spatial).
         stride: for each axis.
     """
-    positions = x.shape[0] * math.prod(-(-length // step) for length, step in zip(x.shape[2:], stride, strict=True))
+    positions = math.prod(-(-length // step) for length, step in zip(x.shape[2:], stride, strict=True))
     return max(weight.shape[2:]) > 1 and weight.numel() >= LARGE and positions < weight.shape[0]
 
 

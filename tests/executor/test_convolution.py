@@ -46,7 +46,7 @@ def test_is_the_convolution(size, kernel, stride, inplace, slab, monkeypatch):
         y = convolution.convolve(x, weight, bias, stride, [edge // 2 for edge in kernel], inplace)
     torch.testing.assert_close(y, wanted)
     assert y.movedim(1, -1).is_contiguous()
-    overwritten = inplace and max(stride) == 1 and slab < 2**24  # which is more than the map
+    overwritten = inplace and max(stride) == 1
     assert (y.data_ptr() == x.data_ptr()) == overwritten
     if not overwritten:
         torch.testing.assert_close(x, before, rtol=0, atol=0)
@@ -110,3 +110,21 @@ def test_interpolated(size, factor, kernel, adds, slab, monkeypatch):
     torch.testing.assert_close(y, wanted + 1 if adds else wanted)
     assert y.movedim(1, -1).is_contiguous()
     assert onto is None or y.data_ptr() == onto.data_ptr()
+
+
+def test_a_map_of_one_slab_alone_is_new():
+    x, weight, bias = maps((4, 5), (3, 3), batch=1)
+    with torch.no_grad():
+        y = convolution.convolve(x, weight, bias, (1, 1), (1, 1), inplace=True)
+    torch.testing.assert_close(y, expected(x, weight, bias))
+    assert y.movedim(1, -1).is_contiguous()
+    assert y.data_ptr() != x.data_ptr()
+
+
+@pytest.mark.parametrize("slab", SLABS)
+def test_maps_of_a_batch_are_as_if_alone(slab, monkeypatch):
+    monkeypatch.setattr(convolution, "SLAB", slab)
+    x, weight, bias = maps((6, 7, 8), (3, 3, 3), dtype=torch.float32, batch=3)
+    with torch.no_grad():
+        together, *alone = (convolution.convolve(part, weight, bias, [1] * 3, [1] * 3) for part in (x, *x.split(1)))
+    assert torch.equal(together, torch.cat(alone))
