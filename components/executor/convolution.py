@@ -51,23 +51,20 @@ def convolve(
     size = [(length + 2 * pad - taps) // step + 1 for length, taps, step, pad in axes]
     shape = (x.shape[0], weight.shape[0], *size)
     overwrites = inplace and shape == x.shape and dtype == x.dtype
-    if math.prod(shape[1:]) * dtype.itemsize <= SLAB:
-        layer = convolution(weight, bias, dtype, stride, padding, sliced=False)
-        if len(x) == 1:
-            return channels_last(layer(x))
-        y = x if overwrites else take(*shape[:2], size, dtype)
-        for place, sample in zip(y.split(1), x.split(1), strict=True):  # as if each were alone
-            place.copy_(layer(sample))
-        return y
+    parts = slabs(shape[0], size, shape[1] * dtype.itemsize)
+    sliced = len(parts) > shape[0]
+    layer = convolution(weight, bias, dtype, stride, (0, *padding[1:]) if sliced else padding, sliced)
+    if len(parts) == 1:
+        return channels_last(layer(x))
     y = x if overwrites else take(*shape[:2], size, dtype)
-    parts = slabs(y.shape[0], size, y.shape[1] * y.element_size())
-    layer = convolution(weight, bias, dtype, stride, (0, *padding[1:]), sliced=len(parts) > y.shape[0])
     waiting = deque()
-    needed = padding[0] if overwrites else 0  # rows before its own that a slab reads
+    needed = padding[0] if overwrites and sliced else 0  # rows before its own that a slab reads
     for sample, begin, end in parts:
-        first = begin * stride[0] - padding[0]
-        part = layer(planes(x[sample : sample + 1], first, first + (end - begin - 1) * stride[0] + kernel[0]))
-        waiting.append((end, y[sample : sample + 1, :, begin:end], part))
+        rows = x[sample : sample + 1]
+        if sliced:
+            first = begin * stride[0] - padding[0]
+            rows = planes(rows, first, first + (end - begin - 1) * stride[0] + kernel[0])
+        waiting.append((end, y[sample : sample + 1, :, begin:end], layer(rows)))
         while waiting and waiting[0][0] <= end - needed:
             _, place, part = waiting.popleft()
             place.copy_(part)

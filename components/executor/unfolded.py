@@ -77,22 +77,19 @@ class _Unfolded(torch.autograd.Function):
 
 def _unfold(x: Tensor, kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int]) -> Tensor:
     """(B, C, *spatial) to (B, *positions, C · taps), what the kernel meets at each position."""
-    padded = _pad(x, padding)
+    padded = F.pad(x, [pad for pad in reversed(padding) for _ in range(2)])
     return torch.stack([padded[met].movedim(1, -1) for met in _taps(padded, kernel, stride)], -1).flatten(-2)
 
 
 def _fold(rows: Tensor, x: Tensor, kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int]) -> Tensor:
     """Sum (B, *positions, C · taps) to the places of ``x`` that the taps meet: the transpose of :func:`_unfold`."""
-    padded = torch.zeros_like(_pad(x, padding), dtype=compute_dtype(x), memory_format=torch.contiguous_format)
+    around = [length + 2 * pad for length, pad in zip(x.shape[2:], padding, strict=True)]
+    padded = x.new_zeros(*x.shape[:2], *around, dtype=compute_dtype(x))
     planes = rows.movedim(-1, 1).contiguous().unflatten(1, (x.shape[1], -1))  # each tap's numbers lie side by side
     for met, tap in zip(_taps(padded, kernel, stride), planes.unbind(2), strict=True):
         padded[met] += tap
     inside = (slice(pad, pad + length) for pad, length in zip(padding, x.shape[2:], strict=True))
     return padded[(..., *inside)].to(x.dtype)
-
-
-def _pad(x: Tensor, padding: Sequence[int]) -> Tensor:
-    return F.pad(x, [pad for pad in reversed(padding) for _ in range(2)])
 
 
 def _taps(padded: Tensor, kernel: Sequence[int], stride: Sequence[int]) -> Iterator[tuple]:

@@ -92,7 +92,7 @@ def weight_gradient(x: Tensor, dy: Tensor) -> Tensor:
         (out, in).
     """
     x, dy = x.flatten(0, -2), dy.flatten(0, -2)
-    if min(x.shape[1], dy.shape[1]) < NARROW:
+    if min(x.shape[1], dy.shape[1]) < NARROW or not _by_onednn(x, dy.T):
         return dy.T @ x
     transposes = dy.numel() > x.numel() + 2 * x.shape[1] * dy.shape[1]  # the first of both is copied
     return linear(x.T, dy.T).T.contiguous() if transposes else linear(dy.T, x.T)
