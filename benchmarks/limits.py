@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -70,7 +71,6 @@ def _rates(settings: Settings) -> Mapping[str, tuple[Callable[[], Callable[[], o
     edge, numbers = settings.size(2048, 128), settings.size(2**27, 2**18)
     channels, shape = settings.size((32, (48, 80, 112)), (4, (8, 8, 8)))
     product = 2.0 * edge**3
-    voxels = shape[0] * shape[1] * shape[2]
 
     def matrix(dtype: torch.dtype) -> Callable[[], object]:
         a, b = (torch.randn(edge, edge, device=settings.device).to(dtype) for _ in range(2))
@@ -81,19 +81,26 @@ def _rates(settings: Settings) -> Mapping[str, tuple[Callable[[], Callable[[], o
         target = torch.zeros_like(source)  # both have all of their pages before the first timed copy
         return lambda: target.copy_(source)
 
-    def convolution() -> Callable[[], object]:
-        x = torch.randn(1, channels, *shape, device=settings.device)
-        weight = torch.randn(channels, channels, 3, 3, 3, device=settings.device)
-
-        def run() -> None:
-            with torch.no_grad():
-                F.conv3d(x, weight, padding=1)
-
-        return run
-
     return {
         "matrix_float32": (lambda: matrix(torch.float32), product),
         "matrix_bfloat16": (lambda: matrix(torch.bfloat16), product),
-        "conv3d_float32": (convolution, 2.0 * 27 * channels**2 * voxels),
+        "conv3d_float32": (lambda: convolution(channels, shape, settings.device), operations(channels, shape)),
         "copy": (copy, 2.0 * 4 * numbers),
     }
+
+
+def convolution(channels: int, size: Sequence[int], device: str = "cpu") -> Callable[[], None]:
+    """A 3D convolution in float32 by 3 × 3 × 3 to time: as many channels in as out, of a map of three axes."""
+    x = torch.randn(1, channels, *size, device=device)
+    weight = torch.randn(channels, channels, 3, 3, 3, device=device)
+
+    def run() -> None:
+        with torch.no_grad():
+            F.conv3d(x, weight, padding=1)
+
+    return run
+
+
+def operations(channels: int, size: Sequence[int]) -> float:
+    """Operations of :func:`convolution`: twice its multiply-adds."""
+    return 2.0 * 27 * channels**2 * math.prod(size)
