@@ -21,7 +21,7 @@ from ..kernels.linear import linear
 from ..kernels.precision import convolution_dtype
 from .workspace import take
 
-SLAB = 2**24
+SLAB = 2**23
 """Bytes of a slab."""
 
 
