@@ -151,7 +151,7 @@ def plot(record: Record, path: Path) -> None:
         style = ":" if name == NNUNET else "--" if name.endswith(SHORT) else "-"
         title = rival(name).title + (" (its own estimate)" if name == NNUNET else "")
         axes.plot(minutes, dice, style, label=title, color=colour, marker="o", markersize=4)
-    axes.set(xlabel="CPU minutes of training", ylabel="validation Dice", ylim=(0, 1), xlim=(0, None))
+    axes.set(xlabel="CPU minutes of training", ylabel="validation Dice", xlim=(0, None))
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     with replacing(path) as partial:
