@@ -123,7 +123,7 @@ def slabs(batch: int, size: Sequence[int], voxel: int, most: int | None = None) 
         For each slab the sample, and begin and end along the first spatial axis.
 
     Example:
-        >>> slabs(1, (5, 1024, 1024), 8)
+        >>> slabs(1, (5, 1024, 1024), 4)
         [(0, 0, 2), (0, 2, 4), (0, 4, 5)]
     """
     most = SLAB if most is None else most
